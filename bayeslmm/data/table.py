@@ -1,0 +1,90 @@
+"""Any table becomes one pandas frame, here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayeslmm.errors import ArgumentError, DataError
+
+
+def to_frame(data: Any) -> pd.DataFrame:
+    """Turn a table of any kind into a pandas frame with string column names.
+
+    Parameters
+    ----------
+    data : pandas, polars (eager or lazy) or pyarrow table, or mapping of columns
+
+    Returns
+    -------
+    pandas.DataFrame
+        A pandas table comes back itself, not copied.
+
+    Raises
+    ------
+    DataError
+        No rows, duplicate column names, or not a table.
+    """
+    frame = _as_pandas(data)
+    if isinstance(frame.columns, pd.MultiIndex):
+        raise DataError(
+            "the table has more than one row of column names.",
+            fix='flatten them first: data.columns = ["_".join(c) for c in data.columns]',
+        )
+    if not all(isinstance(c, str) for c in frame.columns):
+        frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
+    twice = frame.columns[frame.columns.duplicated()].unique().tolist()
+    if twice:
+        raise DataError(
+            f"column names stand more than once: {', '.join(twice)}.",
+            fix="rename or drop the extra columns",
+        )
+    if frame.shape[0] == 0:
+        raise DataError("the table has no rows.", found=f"columns: {', '.join(frame.columns)}")
+    return frame
+
+
+def _as_pandas(data: Any) -> pd.DataFrame:
+    if isinstance(data, pd.DataFrame):
+        return data
+    if isinstance(data, Mapping):
+        return pd.DataFrame(dict(data))
+    import narwhals as nw
+
+    try:
+        table = nw.from_native(data)
+    except TypeError:
+        raise DataError(
+            "data is not a table.",
+            found=type(data).__name__,
+            fix="pass a pandas, polars or pyarrow table, or a dict of columns",
+        ) from None
+    if isinstance(table, nw.LazyFrame):
+        table = table.collect()
+    return table.to_pandas()
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV, TSV or Parquet file, by its ending.
+
+    Raises
+    ------
+    ArgumentError
+        The file is not there, or has another ending.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ArgumentError(f"there is no file {str(path)!r}.", fix="check the path")
+    kind = path.suffix.lower().removeprefix(".")
+    if kind in {"csv", "tsv", "txt"}:
+        return pd.read_csv(path, sep="\t" if kind == "tsv" else ",")
+    if kind in {"parquet", "pq"}:
+        return pd.read_parquet(path)
+    raise ArgumentError(
+        f"files ending in {path.suffix!r} cannot be read.",
+        found=path.name,
+        fix="save the table as .csv, .tsv or .parquet",
+    )

@@ -1,0 +1,268 @@
+"""A formula and a table become a Design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.data.table import to_frame
+from bayeslmm.design.basis import Basis
+from bayeslmm.design.checks import check_factors, check_names, check_response
+from bayeslmm.design.columns import read_predictors
+from bayeslmm.design.design import BoolArray, Design, FloatArray, IntArray, Rows
+from bayeslmm.design.encoding import Encoding, LevelCoding
+from bayeslmm.design.response import read_response
+from bayeslmm.errors import (
+    ArgumentError,
+    DataError,
+    MissingDataWarning,
+    MissingValuesError,
+    RankDeficiencyWarning,
+    RankDeficientError,
+    UnknownColumnError,
+    suggest,
+    warn,
+)
+from bayeslmm.families import Family
+from bayeslmm.formula.allowed import formula_namespace
+from bayeslmm.formula.spec import FormulaSpec
+
+NaAction = Literal["drop", "exclude", "error"]
+
+# lm and lme4 call a column aliased when less than this share of it is its own.
+_RANK_TOLERANCE = 1e-7
+
+
+def build_design(
+    spec: FormulaSpec,
+    data: Any,
+    *,
+    family: Family,
+    weights: str | Sequence[float] | None = None,
+    offset: str | Sequence[float] | None = None,
+    na_action: NaAction = "drop",
+    rank_deficient: Literal["drop", "error"] = "drop",
+    extra_namespace: Mapping[str, Any] | None = None,
+) -> Design:
+    """Meet a parsed formula with data.
+
+    Parameters
+    ----------
+    spec : FormulaSpec
+    data : table
+        pandas, polars, pyarrow, or a mapping of columns; n_total rows.
+    family : Family
+    weights : str or array, shape (n_total,), optional
+        Precision weights, zero allowed: Var(y_i) = sigma^2 / w_i.
+    offset : str or array, shape (n_total,), optional
+        Added to the linear predictor, beside every ``offset()`` of the formula.
+    na_action : {"drop", "exclude", "error"}
+    rank_deficient : {"drop", "error"}
+        What to do with fixed columns that others determine.
+    extra_namespace : mapping, optional
+        Functions and constants the formula may use beyond the allow-list.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    UnknownColumnError, DataError, MissingValuesError, RankDeficientError, FormulaError
+    """
+    table = to_frame(data)
+    check_names(spec, table)
+    frame, extra = _with_arguments(table, weights=weights, offset=offset)
+    rows = _complete_rows(frame, [n.name for n in spec.names] + list(extra.values()), na_action)
+    frame = frame.loc[rows.kept] if not rows.kept.all() else frame
+
+    namespace = formula_namespace(extra_namespace or {})
+    y, trials, response_name = read_response(spec, frame, family, namespace)
+    places = {n.name: n.place for n in reversed(_predictor_names(spec))}
+    read, kinds = read_predictors(frame, dict(reversed(places.items())))
+    read = read if len(read.columns) else pd.DataFrame(index=frame.index)
+    fixed = Basis(spec.fixed, read, namespace)
+    bases = tuple(Basis(t.basis, read, namespace) for t in spec.random)
+    offsets = tuple(Basis(o, read, namespace) for o in spec.offsets)
+    coding, codes = _code_factors(spec, frame)
+
+    w = frame[extra["weights"]].to_numpy(dtype=float) if "weights" in extra else np.ones(len(frame))
+    _check_weights(w, family)
+    total_offset = sum((o.values[:, 0] for o in offsets), np.zeros(len(frame)))
+    if "offset" in extra:
+        total_offset = total_offset + frame[extra["offset"]].to_numpy(dtype=float)
+    check_response(y, w, family, response_name)
+
+    kept_columns = independent_columns(fixed.values[w > 0])
+    aliased = tuple(n for i, n in enumerate(fixed.names) if i not in set(kept_columns))
+    _announce_aliased(aliased, rank_deficient)
+    position = {int(old): new for new, old in enumerate(kept_columns)}
+    encoding = Encoding(
+        kinds=kinds,
+        fixed=fixed,
+        kept_columns=kept_columns,
+        bases=bases,
+        random=spec.random,
+        coding=coding,
+        offsets=offsets,
+        offset_argument=None
+        if offset is None
+        else offset
+        if isinstance(offset, str)
+        else "<array>",
+    )
+    factors = encoding.factors(codes, [b.values for b in bases])
+    check_factors(spec, factors, n=int(np.count_nonzero(w)), family=family)
+    return Design(
+        spec=spec,
+        family=family,
+        response_name=response_name,
+        y=y,
+        trials=trials,
+        X=np.ascontiguousarray(fixed.values[:, kept_columns]),
+        fixed_names=tuple(fixed.names[i] for i in kept_columns),
+        fixed_terms={
+            t: kept
+            for t, at in fixed.terms.items()
+            if (kept := tuple(position[i] for i in at if i in position))
+        },
+        aliased=aliased,
+        factors=factors,
+        offset=total_offset,
+        weights=w,
+        rows=rows,
+        encoding=encoding,
+    )
+
+
+def independent_columns(X: FloatArray) -> IntArray:
+    """Positions of the columns no earlier column determines, as R's pivoted QR finds them.
+
+    A column is dropped when the part of it orthogonal to the columns kept before
+    it is shorter than 1e-7 of the column itself.
+    """
+    if X.shape[1] == 0:
+        return np.empty(0, dtype=np.int64)
+    norms = np.linalg.norm(X, axis=0)
+    R = np.linalg.qr(X / np.where(norms > 0, norms, 1.0), mode="r")
+    basis = np.empty((R.shape[0], 0))
+    kept = []
+    for j in range(X.shape[1]):
+        rest = R[:, j] - basis @ (basis.T @ R[:, j])
+        rest -= basis @ (basis.T @ rest)
+        length = float(np.linalg.norm(rest))
+        if norms[j] > 0 and length > _RANK_TOLERANCE:
+            kept.append(j)
+            basis = np.column_stack([basis, rest / length])
+    return np.array(kept, dtype=np.int64)
+
+
+def _predictor_names(spec: FormulaSpec) -> list[Any]:
+    parts = [spec.fixed, *spec.offsets, *(t.basis for t in spec.random)]
+    return [n for part in parts for n in part.names]
+
+
+def _code_factors(
+    spec: FormulaSpec, frame: pd.DataFrame
+) -> tuple[dict[str, LevelCoding], dict[str, IntArray]]:
+    coding, codes = {}, {}
+    for term in spec.random:
+        if term.factor not in coding:
+            coding[term.factor], codes[term.factor] = LevelCoding.learn(term, frame)
+    return coding, codes
+
+
+def _with_arguments(
+    frame: pd.DataFrame, **arguments: str | Sequence[float] | None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Put weights and offset beside the data under the names they are then read by."""
+    columns: dict[str, str] = {}
+    added: dict[str, Any] = {}
+    for argument, given in arguments.items():
+        if given is None:
+            continue
+        if isinstance(given, str):
+            if given not in frame.columns:
+                close = suggest(given, frame.columns)
+                raise UnknownColumnError(
+                    f"{argument}={given!r} is not a column of the data.",
+                    found=", ".join(frame.columns),
+                    fix=f"did you mean `{close}`?" if close else "pass a column name or an array",
+                )
+            columns[argument] = given
+            values = frame[given]
+        else:
+            values = pd.Series(np.asarray(given).ravel())
+            if len(values) != len(frame):
+                raise ArgumentError(
+                    f"{argument}= has {len(values)} values, and the data have {len(frame)} rows.",
+                    fix=f"one value a row; or pass the name of a column, {argument}='column'",
+                )
+            columns[argument] = f"{argument}="
+            added[f"{argument}="] = values.to_numpy()
+        if not pd.api.types.is_numeric_dtype(values):
+            raise ArgumentError(f"{argument}= is not numeric.", found=str(values.dtype))
+        if np.isinf(values.to_numpy(dtype=float, na_value=np.nan)).any():
+            raise ArgumentError(f"{argument}= has infinite values.")
+    return (frame.assign(**added) if added else frame), columns
+
+
+def _complete_rows(frame: pd.DataFrame, used: list[str], na_action: NaAction) -> Rows:
+    if na_action not in ("drop", "exclude", "error"):
+        raise ArgumentError(
+            f"na_action={na_action!r} is not known.", fix='one of "drop", "exclude", "error"'
+        )
+    names = list(dict.fromkeys(used))
+    missing = frame[names].isna()
+    kept: BoolArray = ~missing.any(axis=1).to_numpy()
+    counts = {k: int(v) for k, v in missing.sum().items() if v}
+    if counts:
+        by_column = ", ".join(f"{k}: {v}" for k, v in counts.items())
+        lost = f"{np.count_nonzero(~kept)} of {len(kept)} rows have missing values"
+        if na_action == "error":
+            raise MissingValuesError(
+                f"{lost}.", found=by_column, fix='na_action="drop" leaves these rows out'
+            )
+        if not kept.any():
+            raise DataError(
+                "no row is complete: every row has a missing value.",
+                found=by_column,
+                fix="look at the column with the most missing values; is it needed?",
+            )
+        warn(f"{lost} and are left out ({by_column}).", MissingDataWarning)
+    return Rows(frame.index, kept, na_action, counts)
+
+
+def _check_weights(weights: FloatArray, family: Family) -> None:
+    if (weights < 0).any():
+        raise ArgumentError(
+            f"weights= has {np.count_nonzero(weights < 0)} negative values.",
+            fix="weights are precisions: zero leaves a row out, larger counts more",
+        )
+    if not (weights > 0).any():
+        raise ArgumentError("weights= are all zero.", fix="at least one row must count")
+    if not family.has_scale and (weights != 1).any():
+        raise ArgumentError(
+            f"weights= are precisions of a Gaussian response, and the family is {family.name}.",
+            fix="for counts out of a total: family='binomial', proportion(successes, trials)",
+        )
+
+
+def _announce_aliased(aliased: tuple[str, ...], rank_deficient: str) -> None:
+    if not aliased:
+        return
+    many = len(aliased) > 1
+    words = f"column{'s' if many else ''} {', '.join(f'`{a}`' for a in aliased)}"
+    if rank_deficient == "error":
+        raise RankDeficientError(
+            f"the fixed part is rank deficient: other columns determine {words}.",
+            fix="take them out of the formula; or rank_deficient='drop'",
+        )
+    warn(
+        f"fixed part is rank deficient: {words} dropped, since other columns determine "
+        f"{'them' if many else 'it'}.",
+        RankDeficiencyWarning,
+    )

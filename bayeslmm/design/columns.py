@@ -1,0 +1,166 @@
+"""Columns of a table made fit for formulae, and remembered for new data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from bayeslmm.errors import DataError, Place, UnseenLevelError
+
+# Text columns with more distinct values than this, all of them numbers, are
+# taken for numbers that were read as text, not for categories.
+_MOST_NUMERIC_LABELS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnKind:
+    """How one predictor column was read: as numbers, or as categories in this order."""
+
+    name: str
+    categories: tuple[Any, ...] | None
+
+    def read(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Read new values of the column in the same way."""
+        if self.categories is None:
+            if not (types.is_numeric_dtype(values) or types.is_bool_dtype(values)):
+                raise DataError(
+                    f"column `{self.name}` was numeric when the model was made, and is not now.",
+                    found=f"{values.dtype}, for instance {values.iloc[0]!r}",
+                    fix=f'data["{self.name}"] = pd.to_numeric(data["{self.name}"])',
+                )
+            return _plain_numbers(values)
+        index = pd.Index(list(self.categories))
+        codes = level_codes(index, values)
+        unseen = pd.unique(values[(codes < 0) & values.notna().to_numpy()])
+        if len(unseen):
+            raise UnseenLevelError(
+                f"new data have levels of `{self.name}` that the model never saw: "
+                f"{_listed(unseen)}.",
+                found=f"levels in the fit: {_listed(self.categories)}",
+                fix="a fixed factor has no estimate for a new level: drop these rows, "
+                "or make the factor random, (1 | factor)",
+            )
+        read = pd.Categorical.from_codes(codes, categories=index, ordered=True)
+        return pd.Series(read, index=values.index)
+
+
+def read_predictors(
+    frame: pd.DataFrame, places: Mapping[str, Place]
+) -> tuple[pd.DataFrame, dict[str, ColumnKind]]:
+    """Turn predictor columns into numbers or ordered categories.
+
+    Categories keep the order of a pandas categorical (levels that do not occur
+    are dropped, as in R) and are sorted otherwise.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Complete rows only.
+    places : mapping
+        Where each column stands in the formula; its keys are the columns to read.
+    """
+    kinds = {name: _column_kind(frame[name], place) for name, place in places.items()}
+    return apply_kinds(frame, kinds), kinds
+
+
+def apply_kinds(frame: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> pd.DataFrame:
+    """Read the columns of a table by kinds that are already known."""
+    return pd.DataFrame({k: kind.read(frame[k]) for k, kind in kinds.items()}, index=frame.index)
+
+
+def level_codes(levels: pd.Index[Any], values: pd.Series[Any]) -> np.ndarray[Any, Any]:
+    """Position of each value among the levels; -1 where it is not one of them.
+
+    Labels that differ only in being text or numbers (``"308"`` and ``308``) match.
+    """
+    plain = pd.Index(values.astype(object) if _is_categorical(values) else values)
+    codes = levels.get_indexer(plain)
+    if len(codes) and (codes < 0).all() and levels.inferred_type != plain.inferred_type:
+        codes = levels.astype(str).get_indexer(plain.astype(str))
+    return codes
+
+
+def sorted_levels(values: pd.Series[Any]) -> pd.Index[Any]:
+    """Levels that occur: in categorical order if there is one, sorted otherwise."""
+    if _is_categorical(values):
+        return pd.Index(values.cat.remove_unused_categories().cat.categories)
+    found = pd.Index(pd.unique(values.dropna()))
+    try:
+        return found.sort_values()
+    except TypeError:
+        raise DataError(
+            f"column `{values.name}` mixes values of different types.",
+            found=_listed(sorted({type(v).__name__ for v in found})),
+            fix=f'data["{values.name}"] = data["{values.name}"].astype(str)',
+        ) from None
+
+
+def _column_kind(values: pd.Series[Any], place: Place) -> ColumnKind:
+    name = str(values.name)
+    if types.is_bool_dtype(values) or types.is_numeric_dtype(values):
+        if types.is_complex_dtype(values):
+            raise DataError(f"column `{name}` holds complex numbers.", place=place)
+        _refuse_infinite(values, place)
+        return ColumnKind(name, None)
+    if types.is_datetime64_any_dtype(values) or types.is_timedelta64_dtype(values):
+        raise DataError(
+            f"column `{name}` holds dates or times, which a formula cannot use.",
+            place=place,
+            fix=f'a number of days: (data["{name}"] - data["{name}"].min()) / pd.Timedelta("1D")',
+        )
+    levels = sorted_levels(values)
+    if (
+        not _is_categorical(values)
+        and len(levels) > _MOST_NUMERIC_LABELS
+        and _reads_as_numbers(levels)
+    ):
+        raise DataError(
+            f"column `{name}` holds numbers as text, where numbers are needed.",
+            place=place,
+            found=f"{len(levels)} different values such as {levels[0]!r}",
+            fix=f'data["{name}"] = pd.to_numeric(data["{name}"]); '
+            f'for categories: data["{name}"].astype("category")',
+        )
+    return ColumnKind(name, tuple(levels))
+
+
+def _refuse_infinite(values: pd.Series[Any], place: Place) -> None:
+    infinite = np.isinf(values.to_numpy(dtype=float, na_value=np.nan))
+    if infinite.any():
+        raise DataError(
+            f"column `{values.name}` has {infinite.sum()} infinite "
+            f"value{'s' if infinite.sum() > 1 else ''}.",
+            place=place,
+            found=f"first in row {values.index[infinite.argmax()]!r}",
+            fix="replace them, or set them missing (NaN) so that na_action decides",
+        )
+
+
+def _plain_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
+    if types.is_extension_array_dtype(values.dtype):
+        kind = float if values.isna().any() else values.dtype.kind
+        return pd.Series(values.to_numpy(dtype=kind, na_value=np.nan), index=values.index)  # type: ignore[call-overload]
+    return values
+
+
+def _reads_as_numbers(levels: pd.Index[Any]) -> bool:
+    try:
+        pd.to_numeric(levels)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _is_categorical(values: pd.Series[Any]) -> bool:
+    return isinstance(values.dtype, pd.CategoricalDtype)
+
+
+def _listed(values: Iterable[Any], most: int = 8) -> str:
+    shown = [str(v) for v in values]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more

@@ -1,0 +1,250 @@
+"""The waist of the hourglass: what was asked, met with data, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayeslmm.families import Family
+from bayeslmm.formula.spec import FormulaSpec
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from bayeslmm.design.encoding import Encoding
+
+type FloatArray = NDArray[np.float64]
+type IntArray = NDArray[np.int64]
+type BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TermColumns:
+    """The columns of one random term within its factor's stack."""
+
+    text: str
+    start: int
+    stop: int
+    correlated: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A grouping factor with every random term that stands on it, stacked.
+
+    Attributes
+    ----------
+    name : str
+        ``Subject``, ``batch:cask``.
+    levels : pandas.Index
+        Labels of the J levels that occur; strings ``A:a`` for an interaction.
+    codes : ndarray of int, shape (n,)
+        Level of each row; -1 where new data have a level the fit never saw.
+    columns : ndarray, shape (n, K)
+        Values that multiply the random effects: ones for an intercept.
+    column_names : tuple of str, length K
+    terms : tuple of TermColumns
+        Which columns belong to which term of the formula.
+    source : tuple of str
+        Columns of the data whose combinations are the levels.
+    """
+
+    name: str
+    levels: pd.Index[Any]
+    codes: IntArray
+    columns: FloatArray
+    column_names: tuple[str, ...]
+    terms: tuple[TermColumns, ...]
+    source: tuple[str, ...]
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels, J."""
+        return len(self.levels)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of random effects a level, K."""
+        return self.columns.shape[1]
+
+    @cached_property
+    def pattern(self) -> BoolArray:
+        """Free entries of the relative covariance factor T, shape (K, K), lower triangular."""
+        free = np.zeros((self.n_columns, self.n_columns), dtype=bool)
+        for t in self.terms:
+            block = np.ones((t.stop - t.start,) * 2, dtype=bool)
+            free[t.start : t.stop, t.start : t.stop] = (
+                np.tril(block) if t.correlated else np.eye(t.stop - t.start, dtype=bool)
+            )
+        return free
+
+    @property
+    def has_correlations(self) -> bool:
+        """Whether any term on the factor estimates a correlation."""
+        return any(t.correlated and t.stop - t.start > 1 for t in self.terms)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Rows:
+    """Which rows of the data the model uses, and what was left out.
+
+    Attributes
+    ----------
+    index : pandas.Index, length n_total
+        Index of the table as it was given.
+    kept : ndarray of bool, shape (n_total,)
+        Rows without missing values.
+    na_action : str
+        ``"drop"``, ``"exclude"`` or ``"error"``.
+    missing : dict of str to int
+        Missing values by column.
+    """
+
+    index: pd.Index[Any]
+    kept: BoolArray
+    na_action: str
+    missing: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class NewRows:
+    """New data in the encoding of a design: all a prediction needs."""
+
+    X: FloatArray
+    factors: tuple[Factor, ...]
+    offset: FloatArray
+    complete: BoolArray
+    index: pd.Index[Any]
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return self.X.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """A formula met with data.
+
+    Every engine, the PyMC model, prediction and criticism read this object and
+    nothing else, so what a model has (weights, offset, a family) reaches them all.
+
+    Attributes
+    ----------
+    spec : FormulaSpec
+        What was asked.
+    family : Family
+        Distribution of the response.
+    response_name : str
+    y : ndarray, shape (n,)
+    trials : ndarray, shape (n,), or None
+        Number of trials of a binomial response.
+    X : ndarray, shape (n, p)
+        Fixed columns, aliased ones left out.
+    fixed_names : tuple of str, length p
+    fixed_terms : mapping of str to tuple of int
+        Columns of X that belong to each term of the formula.
+    aliased : tuple of str
+        Columns that others determine, left out of X.
+    factors : tuple of Factor
+    offset, weights : ndarray, shape (n,)
+        In units of the linear predictor; relative precisions, 1 by default.
+    rows : Rows
+    encoding : Encoding
+        How columns became numbers; reused, never re-derived, by `for_new`.
+    """
+
+    spec: FormulaSpec
+    family: Family
+    response_name: str
+    y: FloatArray
+    trials: FloatArray | None
+    X: FloatArray
+    fixed_names: tuple[str, ...]
+    fixed_terms: Mapping[str, tuple[int, ...]]
+    aliased: tuple[str, ...]
+    factors: tuple[Factor, ...]
+    offset: FloatArray
+    weights: FloatArray
+    rows: Rows
+    encoding: Encoding
+
+    @property
+    def n(self) -> int:
+        """Number of rows used."""
+        return self.X.shape[0]
+
+    @property
+    def p(self) -> int:
+        """Number of fixed columns."""
+        return self.X.shape[1]
+
+    @property
+    def q(self) -> int:
+        """Number of random effects, over all factors."""
+        return sum(f.n_levels * f.n_columns for f in self.factors)
+
+    @cached_property
+    def n_effective(self) -> int:
+        """Rows with positive weight: those that carry information."""
+        return int(np.count_nonzero(self.weights))
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether X has an explicit intercept column."""
+        return "Intercept" in self.fixed_names
+
+    @cached_property
+    def coords(self) -> dict[str, list[Any]]:
+        """Labels of every named dimension: ``obs``, ``fixed``, each factor and its terms."""
+        labels: dict[str, list[Any]] = {
+            "obs": self.rows.index[self.rows.kept].tolist(),
+            "fixed": list(self.fixed_names),
+        }
+        for f in self.factors:
+            labels[f.name] = f.levels.tolist()
+            labels[f"{f.name}_term"] = list(f.column_names)
+        return labels
+
+    def Z(self) -> csr_array:
+        """Sparse random-effects matrix, shape (n, q); columns by factor, then level, then term."""
+        from scipy.sparse import csr_array, hstack
+
+        blocks = []
+        for f in self.factors:
+            K = f.n_columns
+            cols = (f.codes[:, None] * K + np.arange(K)).ravel()
+            ptr = np.arange(0, self.n * K + 1, K)
+            shape = (self.n, f.n_levels * K)
+            blocks.append(csr_array((f.columns.ravel(), cols, ptr), shape=shape))
+        if not blocks:
+            return csr_array((self.n, 0), dtype=np.float64)
+        return csr_array(hstack(blocks, format="csr"))
+
+    def for_new(self, data: Any) -> NewRows:
+        """Encode new data exactly as the training data were encoded.
+
+        Parameters
+        ----------
+        data : table
+            Anything `bayeslmm.Model` accepts. The response need not be there.
+
+        Returns
+        -------
+        NewRows
+            Grouping levels the fit never saw have code -1.
+
+        Raises
+        ------
+        UnknownColumnError
+            A column the formula uses is not there.
+        UnseenLevelError
+            A level of a *fixed* factor was not in the training data.
+        """
+        return self.encoding.encode(data)

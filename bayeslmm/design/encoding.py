@@ -1,0 +1,178 @@
+"""How the columns of a table became numbers, so that new tables become them likewise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.data.table import to_frame
+from bayeslmm.design.basis import Basis
+from bayeslmm.design.columns import ColumnKind, apply_kinds, level_codes, sorted_levels
+from bayeslmm.design.design import Factor, FloatArray, IntArray, NewRows, TermColumns
+from bayeslmm.errors import ArgumentError, DataError, UnknownColumnError, suggest
+from bayeslmm.formula.spec import Name, RandomTerm
+
+
+@dataclass(frozen=True, eq=False)
+class LevelCoding:
+    """Levels of a grouping factor: only the combinations of its columns that occur."""
+
+    columns: tuple[str, ...]
+    parts: tuple[pd.Index[Any], ...]
+    occurring: IntArray
+    levels: pd.Index[Any]
+
+    @classmethod
+    def learn(cls, term: RandomTerm, frame: pd.DataFrame) -> tuple[LevelCoding, IntArray]:
+        """Find the levels in complete rows; return them with the code of each row."""
+        names = tuple(c.name for c in term.columns)
+        parts = tuple(sorted_levels(frame[name]) for name in names)
+        key = cls._combine(parts, frame, names)
+        occurring, codes = np.unique(key, return_inverse=True)
+        if len(names) == 1:
+            levels = parts[0]
+        else:
+            digits = np.unravel_index(occurring, [len(p) for p in parts])
+            labels = [
+                ":".join(map(str, row))
+                for row in zip(*(p[d] for p, d in zip(parts, digits, strict=True)), strict=True)
+            ]
+            levels = pd.Index(labels)
+            if levels.has_duplicates:
+                raise DataError(
+                    f"different combinations in `{term.factor}` get the same label.",
+                    place=term.place,
+                    found=str(levels[levels.duplicated()][0]),
+                    fix="take the colons out of the labels of its columns",
+                )
+        return cls(names, parts, occurring, levels), codes.astype(np.int64).ravel()
+
+    def codes(self, frame: pd.DataFrame) -> IntArray:
+        """Level of each row of a new table, -1 for a level that is not known."""
+        key = self._combine(self.parts, frame, self.columns)
+        at = np.minimum(np.searchsorted(self.occurring, key), len(self.occurring) - 1)
+        return np.where(self.occurring[at] == key, at, -1).astype(np.int64)
+
+    @staticmethod
+    def _combine(
+        parts: Sequence[pd.Index[Any]], frame: pd.DataFrame, names: Sequence[str]
+    ) -> IntArray:
+        key = np.zeros(len(frame), dtype=np.int64)
+        unknown = np.zeros(len(frame), dtype=bool)
+        for part, name in zip(parts, names, strict=True):
+            code = level_codes(part, frame[name])
+            unknown |= code < 0
+            key = key * len(part) + code
+        key[unknown] = -1
+        return key
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """Everything learnt from the training table that new tables must reuse.
+
+    ``factor_terms`` lists, for each factor, the positions of its terms in
+    ``bases``; ``offset_argument`` is the column given as ``offset=``, or
+    ``"<array>"`` if numbers were given, which new rows cannot have.
+    """
+
+    kinds: Mapping[str, ColumnKind]
+    fixed: Basis
+    kept_columns: IntArray
+    bases: tuple[Basis, ...]
+    random: tuple[RandomTerm, ...]
+    coding: Mapping[str, LevelCoding]
+    offsets: tuple[Basis, ...]
+    offset_argument: str | None
+
+    def factors(
+        self, codes: Mapping[str, IntArray], columns: Sequence[FloatArray]
+    ) -> tuple[Factor, ...]:
+        """Stack the terms of each factor, in the order in which factors first appear."""
+        built = []
+        for name, coding in self.coding.items():
+            at = [i for i, t in enumerate(self.random) if t.factor == name]
+            widths = [columns[i].shape[1] for i in at]
+            starts = np.concatenate([[0], np.cumsum(widths)])
+            built.append(
+                Factor(
+                    name=name,
+                    levels=coding.levels,
+                    codes=codes[name],
+                    columns=np.ascontiguousarray(np.hstack([columns[i] for i in at])),
+                    column_names=tuple(c for i in at for c in self.bases[i].names),
+                    terms=tuple(
+                        TermColumns(
+                            self.random[i].text, int(s), int(s) + w, self.random[i].correlated
+                        )
+                        for i, s, w in zip(at, starts, widths, strict=False)
+                    ),
+                    source=coding.columns,
+                )
+            )
+        return tuple(built)
+
+    def encode(self, data: Any, *, factors: bool = True) -> NewRows:
+        """Encode a new table; rows with missing values are marked, not dropped.
+
+        Parameters
+        ----------
+        data : table
+        factors : bool
+            False leaves the grouping columns out, for population predictions.
+        """
+        frame = to_frame(data)
+        random = self.random if factors else ()
+        grouping = [c for t in random for c in t.columns]
+        needed = dict.fromkeys([*self.kinds, *(c.name for c in grouping)])
+        if not factors:
+            slopes = {n.name for t in self.random for n in t.basis.names}
+            others = {n.name for b in (self.fixed, *self.offsets) for n in b.expression.names}
+            needed = {k: None for k in needed if k in others or k not in slopes}
+        if self.offset_argument == "<array>":
+            raise ArgumentError(
+                "the offset of this model is an array, which new data cannot have.",
+                fix='put it into the data and pass its name: offset="column", or write '
+                "offset(column) in the formula",
+            )
+        if self.offset_argument is not None:
+            needed[self.offset_argument] = None
+        self._check_present(frame, needed, grouping)
+        complete = frame[list(needed)].notna().all(axis=1).to_numpy()
+        rows = frame.loc[complete] if not complete.all() else frame
+        read = apply_kinds(rows, {k: v for k, v in self.kinds.items() if k in needed})
+        offset = sum((b.at(read)[:, 0] for b in self.offsets), np.zeros(len(rows)))
+        if self.offset_argument is not None:
+            offset = offset + rows[self.offset_argument].to_numpy(dtype=float)
+        return NewRows(
+            X=self.fixed.at(read)[:, self.kept_columns],
+            factors=self.factors(
+                {k: c.codes(rows) for k, c in self.coding.items()},
+                [b.at(read) for b in self.bases],
+            )
+            if factors
+            else (),
+            offset=offset,
+            complete=complete,
+            index=frame.index,
+        )
+
+    def _check_present(
+        self, frame: pd.DataFrame, needed: Mapping[str, None], grouping: Sequence[Name]
+    ) -> None:
+        places = {n.name: n.place for n in grouping}
+        for basis in (self.fixed, *self.bases, *self.offsets):
+            places |= {n.name: n.place for n in basis.expression.names}
+        for name in needed:
+            if name not in frame.columns:
+                close = suggest(name, frame.columns)
+                raise UnknownColumnError(
+                    f"new data have no column `{name}`.",
+                    place=places.get(name),
+                    found=", ".join(frame.columns),
+                    fix=f"did you mean `{close}`?" if close else "add it to the new data",
+                )

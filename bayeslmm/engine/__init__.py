@@ -1,0 +1,1 @@
+"""Inference engines: each turns a `Design` into a frozen record of estimates."""

@@ -1,0 +1,76 @@
+"""The record every point-estimate engine returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from bayeslmm.engine.blocks import FloatArray
+from bayeslmm.outcomes import FitStatus
+
+Method = Literal["REML", "ML", "MAP"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Estimate:
+    """Point estimates of one model, on the user's scale; factors in the design's order.
+
+    Attributes
+    ----------
+    method : {"REML", "ML", "MAP"}
+    beta : ndarray, shape (p,)
+    cov_beta : ndarray, shape (p, p)
+    T : tuple of ndarray, each (K, K)
+        Relative covariance factors: Cov(b_level) = sigma^2 T T'.
+    sigma : float
+        Residual standard deviation.
+    b : tuple of ndarray, each (J, K)
+        Conditional modes (BLUPs).
+    cov_b : tuple of ndarray, each (J, K, K)
+        Their covariance given the fixed effects and variance parameters, as lme4's condVar.
+    loglik : float
+        log p(y | theta, sigma): restricted for REML, maximised over beta for ML,
+        integrated over the prior of beta for MAP.
+    n_params : int
+        Fixed effects, free entries of T, and sigma: lme4's count.
+    variance_names : tuple of str
+        ``sd_Subject[Days]``, ``corr_Subject[Intercept, Days]``, ..., ``sigma``.
+    variance_values : ndarray
+    variance_cov : ndarray
+        Inverse observed information of those; NaN for components on the boundary.
+    status : FitStatus
+    decrement : float
+        Newton decrement left at the end, in units of the deviance.
+    evaluations : int
+    trace : tuple of (float, float)
+        Criterion and largest gradient entry at each evaluation.
+    """
+
+    method: Method
+    beta: FloatArray
+    cov_beta: FloatArray
+    T: tuple[FloatArray, ...]
+    sigma: float
+    b: tuple[FloatArray, ...]
+    cov_b: tuple[FloatArray, ...]
+    loglik: float
+    n_params: int
+    variance_names: tuple[str, ...]
+    variance_values: FloatArray
+    variance_cov: FloatArray
+    status: FitStatus
+    decrement: float
+    evaluations: int
+    trace: tuple[tuple[float, float], ...]
+
+    @property
+    def covariances(self) -> tuple[FloatArray, ...]:
+        """Covariance matrix of one level's effects, for each factor, shape (K, K)."""
+        return tuple(self.sigma**2 * T @ T.T for T in self.T)
+
+    @property
+    def singular(self) -> bool:
+        """Whether some covariance matrix has no full rank, by lme4's tolerance of 1e-4."""
+        return any(bool((np.abs(np.diag(T)) < 1e-4).any()) for T in self.T)

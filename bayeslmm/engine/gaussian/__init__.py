@@ -1,0 +1,23 @@
+"""The Gaussian engine: y | beta, u ~ N(X beta + Z Lambda u, sigma^2 W^-1), u ~ N(0, sigma^2 I).
+
+Symbols, the same in every file (formulas in docs/mathematics.md):
+
+========  =========================================================================
+n, p, q   rows, fixed columns, random effects
+J, K      levels of a factor, effects a level
+T         relative covariance factor of one level, lower triangular; b = T u
+Lambda    block diagonal of I_J (x) T over the factors
+M         [[Lambda'Z'WZ Lambda + I, Lambda'Z'WX], [., X'WX]]
+r2        y'Wy - c'M^-1 c, the penalised residual sum of squares
+C         M^-1
+R         map of working coordinates, Z_level = Z_w R
+========  =========================================================================
+
+Files: `working` (coordinates), `crossproducts` (rows to sums), `criterion` (value and
+gradient at given T), `parameters` (vectors and matrices), `objective` (what is
+minimised), `optimise` (how), `variances` (SDs and correlations), `estimate` (the record).
+"""
+
+from bayeslmm.engine.gaussian.estimate import estimate_at, fit_gaussian
+
+__all__ = ["estimate_at", "fit_gaussian"]

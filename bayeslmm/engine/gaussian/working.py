@@ -1,0 +1,97 @@
+"""Working coordinates: centred, scaled columns in which cross-products lose nothing.
+
+Cross-products square the condition of their columns, so the response, the fixed
+columns and the random columns are centred (where an intercept absorbs it) and
+scaled first. Every map is linear and exact:
+
+    y = shift + scale * y_w,   X = X_w F,   Z_level = Z_w R,   T_w = R T.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayeslmm.design import Design, Factor
+from bayeslmm.engine.blocks import FloatArray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Coordinates:
+    """The maps between the user's columns and the working ones.
+
+    Attributes
+    ----------
+    y_shift, y_scale : float
+    X_map : ndarray, shape (p, p)
+        F, upper triangular up to the position of the intercept.
+    Z_maps : tuple of ndarray, each (K, K)
+        R of each factor, block diagonal by term.
+    """
+
+    y_shift: float
+    y_scale: float
+    X_map: FloatArray
+    Z_maps: tuple[FloatArray, ...]
+
+    @property
+    def X_log_determinant(self) -> float:
+        """Log |det F|."""
+        return float(np.linalg.slogdet(self.X_map)[1])
+
+
+def choose_coordinates(design: Design) -> Coordinates:
+    """Centre and scale by weighted moments of the rows that count."""
+    w = design.weights
+    y = design.y - design.offset
+    intercept = design.fixed_names.index("Intercept") if design.has_intercept else None
+    share = w / w.sum()
+    y_shift = float(share @ y) if intercept is not None else 0.0
+    y_scale = float(np.sqrt(share @ (y - y_shift) ** 2)) or 1.0
+    return Coordinates(
+        y_shift=y_shift,
+        y_scale=y_scale,
+        X_map=_column_map(design.X, share, intercept),
+        Z_maps=tuple(_factor_map(f, share) for f in design.factors),
+    )
+
+
+def _column_map(columns: FloatArray, share: FloatArray, intercept: int | None) -> FloatArray:
+    """F with columns = columns_w F: centred on the intercept, unit root mean square."""
+    k = columns.shape[1]
+    means = share @ columns if intercept is not None else np.zeros(k)
+    if intercept is not None:
+        means[intercept] = 0.0
+    scales = np.sqrt(share @ (columns - means) ** 2)
+    scales[~(scales > 0)] = 1.0
+    F = np.diag(scales)
+    if intercept is not None:
+        F[intercept] = means
+        F[intercept, intercept] = 1.0
+    return F
+
+
+def _factor_map(factor: Factor, share: FloatArray) -> FloatArray:
+    """R of a factor; a diagonal term can be scaled only, a correlated one centred too."""
+    R = np.zeros((factor.n_columns, factor.n_columns))
+    for t in factor.terms:
+        names = factor.column_names[t.start : t.stop]
+        centre = names.index("Intercept") if t.correlated and "Intercept" in names else None
+        R[t.start : t.stop, t.start : t.stop] = _column_map(
+            factor.columns[:, t.start : t.stop], share, centre
+        )
+    return R
+
+
+def to_working(columns: FloatArray, F: FloatArray) -> FloatArray:
+    """Columns in working coordinates, columns F^-1.
+
+    F is diagonal but for one row, so that centring is a subtraction (which is
+    exact where a matrix product would cancel).
+    """
+    diagonal = np.diag(F).copy()
+    off = F - np.diag(diagonal)
+    row = int(np.argmax(np.abs(off).sum(axis=1)))
+    centred = columns - columns[:, [row]] * off[row] if off.any() else columns
+    return np.ascontiguousarray(centred / diagonal)

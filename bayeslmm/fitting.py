@@ -1,0 +1,105 @@
+"""Picks the engine or the sampler; every fit and refit passes through here."""
+
+from __future__ import annotations
+
+from bayeslmm.design import Design
+from bayeslmm.engine.estimate import Estimate, Method
+from bayeslmm.errors import (
+    ArgumentError,
+    ConvergenceWarning,
+    FitError,
+    SingularFitWarning,
+    warn,
+)
+from bayeslmm.outcomes import FitStatus
+from bayeslmm.priors import PriorSet
+
+METHODS = ("REML", "ML", "MAP")
+
+
+def fit_point(design: Design, method: str | None, priors: PriorSet | None) -> Estimate:
+    """Point estimates by the engine that suits the design.
+
+    Parameters
+    ----------
+    design : Design
+    method : {"REML", "ML", "MAP"} or None
+        None is REML for a Gaussian response.
+    priors : PriorSet or None
+        Needed for MAP.
+    """
+    if design.family.name != "gaussian" or design.family.link.name != "identity":
+        raise ArgumentError(
+            f"point estimates exist for the Gaussian family with identity link only, "
+            f"and this model is {design.family.name} ({design.family.link.name}).",
+            fix="model.sample() gives its posterior",
+        )
+    chosen: Method = _method(method)
+    from bayeslmm.engine.gaussian import fit_gaussian
+
+    return fit_gaussian(design, chosen, priors)
+
+
+def announce(design: Design, estimate: Estimate, *, strict: bool) -> None:
+    """Say once, in plain words, what is special about a fit; ``strict`` raises instead."""
+    status = estimate.status
+    if status is FitStatus.CONVERGED:
+        return
+    if status is FitStatus.SINGULAR:
+        words = _singular_words(design, estimate)
+    else:
+        words = f"the fit has {status.label}: {status.words}.\n  options: {status.advice}"
+    if strict:
+        raise FitError(words)
+    kind = SingularFitWarning if status is FitStatus.SINGULAR else ConvergenceWarning
+    warn(words, kind)
+
+
+def _method(method: str | None) -> Method:
+    upper = "REML" if method is None else str(method).upper()
+    for known in METHODS:
+        if upper == known:
+            return known  # type: ignore[return-value]
+    raise ArgumentError(
+        f"method={method!r} is not known.",
+        fix='"REML", "ML" or "MAP"; for a posterior: model.sample()',
+    )
+
+
+def _singular_words(design: Design, e: Estimate) -> str:
+    zero, perfect, drops = [], [], []
+    values = dict(zip(e.variance_names, e.variance_values, strict=True))
+    for f, T in zip(design.factors, e.T, strict=True):
+        for t in f.terms:
+            here = f.column_names[t.start : t.stop]
+            sds = [values[f"sd_{f.name}[{c}]"] for c in here]
+            dead = [c for c, sd in zip(here, sds, strict=True) if sd == 0.0]
+            zero += [f"the SD of `{c}` for `{f.name}` is 0" for c in dead]
+            pivots = (T.diagonal()[t.start : t.stop] == 0.0).sum()
+            if pivots > len(dead):
+                perfect.append(
+                    f"the correlations of {t.text} are on the boundary"
+                    if len(here) > 2
+                    else f"the correlation of `{here[0]}` and `{here[1]}` for `{f.name}` is "
+                    f"{values[f'corr_{f.name}[{here[0]}, {here[1]}]']:+.0f}"
+                )
+            if pivots:
+                drops.append(_simpler(f.name, here, dead, t.text))
+    advice = "; ".join(dict.fromkeys(d for d in drops if d))
+    return (
+        f"{'; '.join(zero + perfect)}.\n"
+        "  meaning: these data do not support this component of the model.\n"
+        f"  options: {advice}; keep it and report it; or sample with a prior."
+    )
+
+
+def _simpler(factor: str, columns: tuple[str, ...], dead: list[str], text: str) -> str:
+    alive = [c for c in columns if c not in dead]
+    if not alive:
+        return f"drop {text}"
+    if dead or len(columns) == 2:
+        kept = [c for c in alive if c != columns[-1]] if not dead else alive
+        basis = " + ".join("1" if c == "Intercept" else c for c in kept)
+        basis = basis if "Intercept" in kept else f"0 + {basis}"
+        return f"drop a component: ({basis} | {factor})"
+    return f"simplify {text}, for instance with ||"

@@ -1,0 +1,406 @@
+"""`Model`: formula, data, family and priors; from it come fits, draws and a PyMC model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bayeslmm.data.table import to_frame
+from bayeslmm.design import build_design
+from bayeslmm.design.build import NaAction
+from bayeslmm.design.describe import Description, describe
+from bayeslmm.errors import ArgumentError
+from bayeslmm.families import Family, resolve_family
+from bayeslmm.families.resolve import FAMILIES
+from bayeslmm.fits import PointFit, PosteriorFit
+from bayeslmm.fitting import announce, fit_point
+from bayeslmm.formula import FormulaSpec, parse_formula, update_formula
+from bayeslmm.priors import Prior, PriorSet, resolve_priors
+from bayeslmm.results.definition import ModelDefinition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Weights = str | Sequence[float] | None
+_SAMPLE_WORDS = frozenset(
+    {"draws", "tune", "chains", "sampler", "target_accept", "inference_method"}
+)
+
+
+class Model:
+    """A mixed model: a formula met with data.
+
+    Parameters
+    ----------
+    formula : str
+        lme4's formula language, ``y ~ x + (1 + x | subject) + (1 | item)``. Without a
+        bar it is an ordinary linear model.
+    data : table
+        pandas, polars or pyarrow, or a mapping of columns.
+    family : str or Family
+        ``"gaussian"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``, ``"negativebinomial"``.
+    priors : mapping of str to Prior, optional
+        Replace defaults by name: ``{"sd_Subject": bl.HalfNormal(50)}``. Printed by ``priors``.
+    groups : str or sequence of str
+        Each adds a random intercept, ``(1 | group)``.
+    weights : str or array, optional
+        Precision weights, Var(y_i) = sigma^2 / w_i; zero leaves a row out.
+    offset : str or array, optional
+        Added to the linear predictor.
+    residual : None
+        Independent residuals; other structures are not there yet.
+    na_action : {"drop", "exclude", "error"}
+        ``"exclude"`` pads fitted values and residuals with NaN.
+    rank_deficient : {"drop", "error"}
+        What to do with fixed columns that others determine.
+    extra_namespace : mapping, optional
+        Functions and constants the formula may use beyond the allow-list.
+
+    Attributes
+    ----------
+    formula : FormulaSpec
+    design : Design
+    priors : PriorSet
+
+    Raises
+    ------
+    FormulaError, UnknownColumnError, DataError, ArgumentError, PriorError
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> model = bl.Model("Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"))
+    >>> round(model.fit().fe_params["Days"], 3)
+    10.467
+    """
+
+    def __init__(
+        self,
+        formula: str,
+        data: Any,
+        *,
+        family: str | Family = "gaussian",
+        priors: Mapping[str, Prior] | None = None,
+        groups: str | Sequence[str] = (),
+        weights: Weights = None,
+        offset: Weights = None,
+        residual: None = None,
+        na_action: NaAction = "drop",
+        rank_deficient: Literal["drop", "error"] = "drop",
+        extra_namespace: Mapping[str, Any] | None = None,
+    ) -> None:
+        if residual is not None:
+            raise ArgumentError(
+                "residual= takes None only: residuals are independent.",
+                found=repr(residual),
+                fix="weights= gives rows different precisions",
+            )
+        self.family = resolve_family(family)
+        extra = dict(extra_namespace or {})
+        grouping = [groups] if isinstance(groups, str) else list(groups)
+        self.formula: FormulaSpec = parse_formula(
+            formula, groups=grouping, extra_names=tuple(extra)
+        )
+        self._extra_namespace = extra
+        self._data = data
+        self._arguments: dict[str, Any] = {
+            "family": self.family,
+            "weights": weights,
+            "offset": offset,
+            "na_action": na_action,
+            "rank_deficient": rank_deficient,
+        }
+        self.design = build_design(self.formula, data, **self._arguments, extra_namespace=extra)
+        self._user_priors = dict(priors or {})
+        self.priors: PriorSet = resolve_priors(self.design, self._user_priors)
+
+    # -- looking ------------------------------------------------------------------
+    def describe(self) -> Description:
+        """Rows, levels and rows a level of each factor, and how factors relate."""
+        return describe(self.design)
+
+    def __repr__(self) -> str:
+        d = self.design
+        sizes = ", ".join(f"{f.name} {f.n_levels}" for f in d.factors)
+        lines = [
+            f"bayeslmm.Model: {self.formula.text}",
+            f"  family {d.family.name} ({d.family.link.name}); {d.n} rows; "
+            f"{d.p} fixed columns; {d.q} random effects" + (f" ({sizes})" if sizes else ""),
+            "  .fit() point estimates   .sample() posterior   .priors   .describe()",
+        ]
+        return "\n".join(lines)
+
+    # -- making ---------------------------------------------------------------------
+    def update(self, formula: str = ". ~ .", **arguments: Any) -> Model:
+        """The same model with something changed.
+
+        Parameters
+        ----------
+        formula : str
+            ``.`` stands for what was there: ``"~ . - x"``, ``"log(.) ~ ."``.
+        **arguments
+            Any argument of `Model` to replace, ``data=`` too.
+        """
+        known = {*self._arguments, "data", "priors", "extra_namespace"}
+        for name in arguments:
+            if name not in known:
+                raise ArgumentError(
+                    f"Model has no argument {name!r} to update.", found=", ".join(sorted(known))
+                )
+        kept: dict[str, Any] = {
+            **self._arguments,
+            "priors": self._user_priors,
+            "extra_namespace": self._extra_namespace,
+        }
+        text = update_formula(self.formula.text, formula)
+        return Model(text, arguments.pop("data", self._data), **(kept | arguments))
+
+    def fit(
+        self,
+        method: Literal["REML", "ML", "MAP"] | None = None,
+        *,
+        strict: bool = False,
+        **unknown: Any,
+    ) -> PointFit:
+        """Point estimates.
+
+        Parameters
+        ----------
+        method : {"REML", "ML", "MAP"}, optional
+            None is REML for a Gaussian response. MAP is the joint mode of SDs,
+            correlations and sigma under the model's priors.
+        strict : bool
+            Raise `FitError` on a singular or failed fit instead of warning.
+
+        Returns
+        -------
+        PointFit
+
+        Warns
+        -----
+        SingularFitWarning
+            A variance is zero or a correlation one: a result, said once.
+        ConvergenceWarning
+            The optimiser failed, or the criterion is flat.
+        """
+        if unknown:
+            asked = sorted(unknown)
+            sampling = bool(_SAMPLE_WORDS & unknown.keys())
+            raise ArgumentError(
+                f"fit gives point estimates, and has no argument {', '.join(map(repr, asked))}.",
+                fix=f"model.sample({', '.join(f'{k}={unknown[k]!r}' for k in asked)}) draws from "
+                "the posterior"
+                if sampling
+                else 'its arguments are method="REML"|"ML"|"MAP" and strict=',
+            )
+        estimate = fit_point(self.design, method, self.priors)
+        announce(self.design, estimate, strict=strict)
+        return PointFit(self.design, estimate, self._definition(), self.priors)
+
+    def sample(
+        self,
+        draws: int = 1000,
+        tune: int = 1000,
+        chains: int = 4,
+        cores: int | None = None,
+        random_seed: int | None = None,
+        *,
+        target_accept: float | None = None,
+        parameterization: Literal["noncentered", "centered"] = "noncentered",
+        sampler: Literal["nutpie", "pymc", "numpyro", "blackjax"] = "nutpie",
+        progressbar: bool = True,
+        prior_predictive: bool = False,
+        posterior_predictive: bool = False,
+    ) -> PosteriorFit:
+        """Draw from the posterior by the No-U-Turn sampler.
+
+        Parameters
+        ----------
+        draws, tune, chains : int
+            Kept draws and warm-up of each chain.
+        cores : int, optional
+            Chains at a time; as many as the machine allows by default.
+        random_seed : int, optional
+            The same seed gives the same draws.
+        target_accept : float, optional
+            Between 0 and 1; nearer to 1 takes smaller steps.
+        parameterization : {"noncentered", "centered"}
+        sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
+        progressbar : bool
+        prior_predictive, posterior_predictive : bool
+            Add those groups to the result.
+
+        Returns
+        -------
+        PosteriorFit
+            Its ``datatree`` is ready for every ArviZ function.
+
+        Warns
+        -----
+        ConvergenceWarning
+            R-hat, effective sample size or divergences give reason for doubt.
+        """
+        from bayeslmm.fitting import sample_design
+
+        datatree, diagnostics = sample_design(
+            self.design,
+            self.priors,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            random_seed=random_seed,
+            target_accept=target_accept,
+            parameterization=parameterization,
+            sampler=sampler,
+            progressbar=progressbar,
+            prior_predictive=prior_predictive,
+            posterior_predictive=posterior_predictive,
+        )
+        return PosteriorFit(self.design, datatree, diagnostics, self._definition(), self.priors)
+
+    def to_pymc(self, parameterization: Literal["noncentered", "centered"] = "noncentered") -> Any:
+        """The model as a ``pymc.Model`` with named coordinates and dims.
+
+        Parameters
+        ----------
+        parameterization : {"noncentered", "centered"}
+
+        Returns
+        -------
+        pymc.Model
+            ``beta[fixed]``, ``b_<factor>``, ``sd_<factor>``, ``corr_<factor>``, ``sigma``.
+        """
+        from bayeslmm.pymc_model import build_pymc_model
+
+        return build_pymc_model(self.design, self.priors, parameterization=parameterization)
+
+    # -- remembering ----------------------------------------------------------------
+    def _definition(self) -> ModelDefinition:
+        """The model with the columns it uses, as it can be written to a file."""
+        frame = to_frame(self._data)
+        used = dict.fromkeys(n.name for n in self.formula.names)
+        given: dict[str, str | None] = {"weights": None, "offset": None}
+        added = {}
+        for argument in given:
+            value = self._arguments[argument]
+            if isinstance(value, str):
+                used[value] = None
+                given[argument] = value
+            elif value is not None:
+                added[f"{argument}="] = np.asarray(value, dtype=float).ravel()
+                given[argument] = f"{argument}="
+        table = frame[list(used)].assign(**added)
+        return ModelDefinition(
+            formula=self.formula.text,
+            data=table,
+            family=self.family.name,
+            link=self.family.link.name,
+            priors=self._user_priors,
+            weights=given["weights"],
+            offset=given["offset"],
+            na_action=self._arguments["na_action"],
+            rank_deficient=self._arguments["rank_deficient"],
+            extra_names=tuple(self._extra_namespace),
+        )
+
+
+def fit(
+    formula: str, data: Any, *, method: Any = None, strict: bool = False, **model: Any
+) -> PointFit:
+    """Point estimates in one call; keyword arguments are those of `Model`.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> fit = bl.fit("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff"))
+    >>> round(fit.variance_components["Batch"], 2)
+    1764.05
+    """
+    arguments, rest = _split(model)
+    return Model(formula, data, **arguments).fit(method, strict=strict, **rest)
+
+
+def sample(formula: str, data: Any, **arguments: Any) -> PosteriorFit:
+    """Posterior draws in one call; keyword arguments are those of `Model` and ``Model.sample``."""
+    model, rest = _split(arguments)
+    return Model(formula, data, **model).sample(**rest)
+
+
+def load(
+    path: str | Path, *, extra_namespace: Mapping[str, Callable[..., Any]] | None = None
+) -> PointFit | PosteriorFit:
+    """Read a fit written by ``fit.save``.
+
+    The model is built again from the formula and the data in the file, which runs
+    allow-listed functions only; estimates and draws are those that were saved.
+
+    Parameters
+    ----------
+    path : str or Path
+    extra_namespace : mapping, optional
+        Functions of your own that the formula used; they are never stored.
+
+    Raises
+    ------
+    ArgumentError
+        No such file, or functions are missing in ``extra_namespace``.
+    FileFormatError
+        Not a file of this package, or one of a newer version.
+    """
+    from bayeslmm.results.storage import read_fit
+
+    definition, estimate, datatree = read_fit(path)
+    missing = set(definition.extra_names) - set(extra_namespace or {})
+    if missing:
+        raise ArgumentError(
+            f"the formula uses functions that are not stored in the file: {', '.join(sorted(missing))}.",
+            fix=f"bl.load(path, extra_namespace={{{', '.join(f'{m!r}: {m}' for m in sorted(missing))}}})",
+        )
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said when the model was made
+        model = Model(
+            definition.formula,
+            definition.data,
+            family=FAMILIES[definition.family](definition.link),
+            priors=definition.priors,
+            weights=definition.weights,
+            offset=definition.offset,
+            na_action=definition.na_action,  # type: ignore[arg-type]
+            rank_deficient=definition.rank_deficient,  # type: ignore[arg-type]
+            extra_namespace=extra_namespace,
+        )
+    if estimate is not None:
+        return PointFit(model.design, estimate, definition, model.priors)
+    from bayeslmm.sampling import check_convergence
+
+    assert datatree is not None
+    return PosteriorFit(
+        model.design, datatree, check_convergence(datatree), definition, model.priors
+    )
+
+
+_MODEL_ARGUMENTS = frozenset(
+    {
+        "family",
+        "priors",
+        "groups",
+        "weights",
+        "offset",
+        "residual",
+        "na_action",
+        "rank_deficient",
+        "extra_namespace",
+    }
+)
+
+
+def _split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of `Model`, and the others."""
+    own = {k: v for k, v in arguments.items() if k in _MODEL_ARGUMENTS}
+    return own, {k: v for k, v in arguments.items() if k not in own}

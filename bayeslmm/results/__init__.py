@@ -1,0 +1,1 @@
+"""Estimates and draws as labelled tables; saving and loading."""

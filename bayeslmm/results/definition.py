@@ -1,0 +1,122 @@
+"""What a user asked for, in a form that can be written to a file and asked again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import bayeslmm.priors as prior_classes
+from bayeslmm.errors import FileFormatError
+from bayeslmm.priors import Prior
+
+_PRIORS = {
+    name: getattr(prior_classes, name)
+    for name in prior_classes.__all__
+    if isinstance(getattr(prior_classes, name), type)
+    and issubclass(getattr(prior_classes, name), Prior)
+    and name != "Prior"
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ModelDefinition:
+    """Arguments of a model, and the columns of the data it uses.
+
+    ``weights`` and ``offset`` are column names of ``data``, or None.
+    """
+
+    formula: str
+    data: pd.DataFrame
+    family: str = "gaussian"
+    link: str = "identity"
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    weights: str | None = None
+    offset: str | None = None
+    na_action: str = "drop"
+    rank_deficient: str = "drop"
+    extra_names: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Everything but the data."""
+        kept = {k: getattr(self, k) for k in self.__slots_without_data()}
+        kept["priors"] = {
+            k: {"name": type(p).__name__, "arguments": p.arguments} for k, p in self.priors.items()
+        }
+        return json.dumps(kept)
+
+    @staticmethod
+    def __slots_without_data() -> list[str]:
+        return [k for k in ModelDefinition.__dataclass_fields__ if k != "data"]
+
+    @classmethod
+    def from_json(cls, text: str, data: pd.DataFrame) -> ModelDefinition:
+        """Undo `to_json`; names that are not priors of this package are refused."""
+        stored = json.loads(text)
+        priors = {}
+        for key, entry in stored.pop("priors").items():
+            if entry["name"] not in _PRIORS:
+                raise FileFormatError(
+                    f"the file has a prior this version does not know: {entry['name']}.",
+                    fix="load it with the version that saved it, or a newer one",
+                )
+            priors[key] = _PRIORS[entry["name"]](**entry["arguments"])
+        stored["extra_names"] = tuple(stored["extra_names"])
+        return cls(data=data, priors=priors, **stored)
+
+
+def frame_to_dataset(frame: pd.DataFrame) -> xr.Dataset:
+    """A table as numeric arrays: categories and text become codes with their labels in attrs."""
+    variables = {}
+    for position, (name, values) in enumerate([("", frame.index.to_series()), *frame.items()]):
+        array, attrs = _encode_column(values)
+        attrs |= {"column": str(name), "is_index": int(position == 0)}
+        variables[f"column_{position}"] = ("row", array, attrs)
+    return xr.Dataset(variables)
+
+
+def dataset_to_frame(dataset: xr.Dataset) -> pd.DataFrame:
+    """Undo `frame_to_dataset`."""
+    columns: dict[str, Any] = {}
+    index: Any = None
+    for key in sorted(dataset.data_vars, key=lambda k: int(str(k).rsplit("_", 1)[1])):
+        variable = dataset[key]
+        values = _decode_column(variable.to_numpy(), variable.attrs)
+        if variable.attrs["is_index"]:
+            index = values
+        else:
+            columns[variable.attrs["column"]] = values
+    return pd.DataFrame(columns).set_axis(pd.Index(index), axis=0)
+
+
+def _encode_column(values: pd.Series[Any]) -> tuple[Any, dict[str, Any]]:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        labels = values.cat.categories.tolist()
+        attrs = {"kind": "category", "ordered": int(bool(values.cat.ordered))}
+        return values.cat.codes.to_numpy().astype(np.int32), attrs | {"labels": json.dumps(labels)}
+    if pd.api.types.is_bool_dtype(values):
+        return values.to_numpy(dtype=np.int8), {"kind": "bool"}
+    if pd.api.types.is_integer_dtype(values) and not values.isna().any():
+        return values.to_numpy(dtype=np.int64), {"kind": "number"}
+    if pd.api.types.is_numeric_dtype(values):
+        return values.to_numpy(dtype=np.float64, na_value=np.nan), {"kind": "number"}
+    codes, labels = pd.factorize(values)
+    text = [str(v) for v in labels]
+    return codes.astype(np.int32), {"kind": "text", "labels": json.dumps(text)}
+
+
+def _decode_column(values: Any, attrs: Mapping[str, Any]) -> Any:
+    if attrs["kind"] == "category":
+        labels = json.loads(attrs["labels"])
+        return pd.Categorical.from_codes(values, categories=labels, ordered=bool(attrs["ordered"]))
+    if attrs["kind"] == "bool":
+        return values.astype(bool)
+    if attrs["kind"] == "number":
+        return values
+    labels = np.array([*json.loads(attrs["labels"]), None], dtype=object)
+    return labels[values]

@@ -1,0 +1,96 @@
+"""Tables of posterior draws: the names and units of a point estimate, from draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslmm.design import Design
+from bayeslmm.design.design import FloatArray
+from bayeslmm.results.tables import tail
+
+
+def draws_of(datatree: xr.DataTree, name: str) -> FloatArray:
+    """Draws of one variable, chains joined: shape (chain x draw, ...)."""
+    variable = datatree["posterior"][name]
+    values = variable.transpose("chain", "draw", ...).to_numpy()
+    return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=np.float64)
+
+
+def parameter_draws(design: Design, datatree: xr.DataTree) -> dict[str, FloatArray]:
+    """Draws of every top-level parameter, by its printed name, each (draws,)."""
+    out: dict[str, FloatArray] = {}
+    if design.p:
+        beta = draws_of(datatree, "beta")
+        out |= {f"beta[{name}]": beta[:, k] for k, name in enumerate(design.fixed_names)}
+    for f in design.factors:
+        sd = draws_of(datatree, f"sd_{f.name}")
+        out |= {f"sd_{f.name}[{name}]": sd[:, k] for k, name in enumerate(f.column_names)}
+        if f.has_correlations:
+            corr = draws_of(datatree, f"corr_{f.name}")
+            for j in range(f.n_columns):
+                for i in range(j + 1, f.n_columns):
+                    if f.pattern[i, j]:
+                        key = f"corr_{f.name}[{f.column_names[j]}, {f.column_names[i]}]"
+                        out[key] = corr[:, i, j]
+    for name in design.family.auxiliary:
+        out[name] = draws_of(datatree, name)
+    return out
+
+
+def covariance_draws(design: Design, datatree: xr.DataTree) -> list[FloatArray]:
+    """Draws of the covariance matrix of one level's effects, each (draws, K, K)."""
+    out = []
+    for f in design.factors:
+        sd = draws_of(datatree, f"sd_{f.name}")
+        if f.has_correlations:
+            corr = draws_of(datatree, f"corr_{f.name}")
+        else:
+            corr = np.broadcast_to(np.eye(f.n_columns), (len(sd), f.n_columns, f.n_columns))
+        out.append(sd[:, :, None] * corr * sd[:, None, :])
+    return out
+
+
+def summarise(draws: dict[str, FloatArray], level: float) -> pd.DataFrame:
+    """Mean, SD, median and equal-tailed interval of each parameter's draws."""
+    low = (1.0 - level) / 2.0
+    rows: list[dict[Any, Any]] = []
+    for name, values in draws.items():
+        q = np.quantile(values, [low, 0.5, 1.0 - low])
+        rows.append(
+            {
+                "parameter": name,
+                "mean": values.mean(),
+                "sd": values.std(ddof=1),
+                "median": q[1],
+                tail(low): q[0],
+                tail(1.0 - low): q[2],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def random_summary(design: Design, b: list[FloatArray], level: float) -> pd.DataFrame:
+    """Every random effect: factor, level, term, mean, SD, median, equal-tailed interval."""
+    low = (1.0 - level) / 2.0
+    frames = []
+    for f, draws in zip(design.factors, b, strict=True):
+        q = np.quantile(draws, [low, 0.5, 1.0 - low], axis=0)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "factor": f.name,
+                    "level": np.repeat(f.levels.to_numpy(dtype=object), f.n_columns),
+                    "term": np.tile(np.array(f.column_names, dtype=object), f.n_levels),
+                    "mean": draws.mean(axis=0).ravel(),
+                    "sd": draws.std(axis=0, ddof=1).ravel(),
+                    "median": q[1].ravel(),
+                    tail(low): q[0].ravel(),
+                    tail(1.0 - low): q[2].ravel(),
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
