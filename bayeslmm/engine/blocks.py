@@ -73,6 +73,18 @@ def _backward(L: FloatArray, x: FloatArray) -> None:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def mirror(S: FloatArray) -> None:
+    """Copy the lower triangle of a square matrix onto its upper one, in place, tile by tile."""
+    n, tile = len(S), 32
+    for first in range(0, n, tile):
+        last = min(first + tile, n)
+        for start in range(0, first + 1, tile):
+            for i in range(first, last):
+                for j in range(start, min(start + tile, i)):
+                    S[j, i] = S[i, j]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def eliminate(
     T: FloatArray,
     A: FloatArray,

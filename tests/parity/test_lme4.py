@@ -31,10 +31,7 @@ def model(name: str) -> bl.Model:
     ref = reference(name)
     data = bl.load_dataset(ref["dataset"])
     weights = ref["weights"]["values"] if ref["weights"] else None
-    formula = ref["formula"]
-    if ref["dataset"] == "cake":
-        formula = formula.replace("recipe:replicate)", "recipe:replicate)")
-    return bl.Model(formula, data, weights=weights)
+    return bl.Model(ref["formula"], data, weights=weights)
 
 
 @cache
@@ -48,8 +45,9 @@ def our_name(r_name: str, data: pd.DataFrame) -> str:
     """``recipeB:temperature185`` as we write it, ``recipe[B]:temperature[185]``."""
     parts = []
     for part in r_name.split(":"):
-        factor = [c for c in data.columns if part.startswith(c) and part != c and c in data]
+        factor = [c for c in data.columns if part.startswith(c) and part != c]
         factor = [c for c in factor if not pd.api.types.is_numeric_dtype(data[c])]
+        factor.sort(key=len, reverse=True)
         if part == "(Intercept)":
             parts.append("Intercept")
         elif factor:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from bayeslmm.engine.blocks import FloatArray, eliminate, walk_back
+from bayeslmm.engine.blocks import FloatArray, eliminate, mirror, walk_back
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts
 
 
@@ -86,12 +86,7 @@ def factorise(
     logdet = 0.0
     if cp.levels[0]:
         logdet = eliminate(T[0], cp.A, cp.start, cp.column, cp.value, cp.dense, S)
-    upper = np.triu_indices(len(S), 1) if len(S) < 64 else None
-    if upper is not None:
-        S[upper] = S.T[upper]
-    else:
-        S = np.tril(S)
-        S += np.tril(S, -1).T
+        mirror(S)
     if prior is not None:
         x, y = slice(cp.q_rest, -1), -1
         pull = sigma**2 * prior.precision @ prior.mean
@@ -99,10 +94,12 @@ def factorise(
         S[x, y] += pull
         S[y, x] += pull
         S[y, y] += pull @ prior.mean
-    M = _scale_both(S, cp, T)
+    transposed = tuple(t.T for t in T)
+    M = _scale_rows(_scale_columns(S, cp, transposed), cp, transposed)
     q = cp.q_rest
     M[np.arange(q), np.arange(q)] += 1.0
-    L, info = lapack.dpotrf(M, lower=1, clean=1)
+    U, info = lapack.dpotrf(M.T, lower=0, clean=1, overwrite_a=1)
+    L = U.T
     if info != 0 or not np.isfinite(logdet):
         return None
     diagonal = np.log(np.diag(L))
@@ -135,8 +132,8 @@ def solve(f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> So
     kept = q if given_fixed else mm
     C[:kept, :kept] = _inverse(f.L[:kept, :kept])
     C_beta = _inverse(f.L[q:mm, q:mm]) if given_fixed else C[q:, q:]
-    half = _scale_rows(C, cp, f.T)
-    P = _scale_rows(half.T, cp, f.T)
+    half = _scale_columns(C, cp, f.T)
+    P = _scale_rows(half, cp, f.T)
     coefficients = _scale_rows(v[:, None], cp, f.T)[:, 0]
 
     out = Solution([], [], [], [], [], [], v[q:], C_beta)
@@ -157,7 +154,7 @@ def solve(f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> So
         g = (f.S[at, mm] - rows @ coefficients).reshape(J, K)
         out.u.append(u)
         out.C.append(_diagonal_blocks(C[at, at], J, K))
-        out.G.append(_block_traces(rows, half.T[at], J, K))
+        out.G.append(_block_traces(rows, half[at], J, K))
         out.R.append(g.T @ u)
         out.gg.append(g.T @ g)
         if curvature:
@@ -171,9 +168,10 @@ def solve(f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> So
 def _inverse(L: FloatArray) -> FloatArray:
     if len(L) == 0:
         return np.empty((0, 0))
-    lower, _ = lapack.dpotri(np.asfortranarray(L), lower=1, overwrite_c=1)
-    lower = np.tril(lower)
-    return lower + np.tril(lower, -1).T
+    inverse, _ = lapack.dpotri(L.T, lower=0)
+    out = np.asarray(inverse.T)
+    mirror(out)
+    return out
 
 
 def _scale_rows(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
@@ -190,11 +188,18 @@ def _scale_rows(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) 
     return out
 
 
-def _scale_both(S: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
-    """Lambda' S Lambda, in column-major order for LAPACK."""
-    transposed = tuple(t.T for t in T)
-    half = _scale_rows(S, cp, transposed)
-    return _scale_rows(half.T, cp, transposed).T
+def _scale_columns(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
+    """A matrix whose columns are the remainder's, times Lambda'."""
+    out = np.array(matrix)
+    first = 0
+    for t, J, K in zip(T[1:], cp.levels[1:], cp.widths[1:], strict=True):
+        at = slice(first, first + J * K)
+        first += J * K
+        if K == 1:
+            out[:, at] *= t[0, 0]
+        else:
+            out[:, at] = (out[:, at].reshape(len(out), J, K) @ t.T).reshape(len(out), J * K)
+    return out
 
 
 def _diagonal_blocks(square: FloatArray, J: int, K: int) -> FloatArray:
