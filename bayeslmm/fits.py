@@ -142,10 +142,22 @@ class PointFit(_Fit):
         """Whether a variance is zero or a correlation one (some diagonal of theta < 1e-4)."""
         return self.estimate.singular
 
+    @cached_property
+    def variance_cov(self) -> pd.DataFrame:
+        """Covariance of SDs, correlations and sigma, from the observed information.
+
+        Computed when first asked for. NaN for components on the boundary.
+        """
+        from bayeslmm.fitting import variance_uncertainty
+
+        cov = variance_uncertainty(self.design, self.estimate, self.priors)
+        names = list(self.estimate.variance_names)
+        return pd.DataFrame(cov, names, names)
+
     @property
     def varcorr(self) -> pd.DataFrame:
         """Variance components as a tidy table with standard errors."""
-        return varcorr_table(self.design, self.estimate)
+        return varcorr_table(self.design, self.estimate, self.variance_cov.to_numpy())
 
     # -- random effects ----------------------------------------------------------
     @property
@@ -247,6 +259,7 @@ class PointFit(_Fit):
         level : float
             Level of the normal Wald intervals.
         """
+        _check_level(level)
         if effects == "fixed":
             return fixed_table(self.design, self.estimate, level)
         if effects == "random":
@@ -441,6 +454,7 @@ class PosteriorFit(_Fit):
         """
         from bayeslmm.results.posterior import random_summary, summarise
 
+        _check_level(level)
         if effects == "random":
             return random_summary(self.design, self._b, level)
         if effects not in ("fixed", "variance"):
@@ -474,3 +488,10 @@ def _unknown_effects(effects: str) -> ArgumentError:
     return ArgumentError(
         f"effects={effects!r} is not known.", fix='one of "fixed", "random", "variance"'
     )
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise ArgumentError(
+            f"level={level!r} is not a probability.", fix="level=0.95 gives 95 % intervals"
+        )

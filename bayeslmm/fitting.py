@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from bayeslmm.design import Design
+from bayeslmm.design.design import FloatArray
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.errors import (
     ArgumentError,
@@ -13,6 +16,11 @@ from bayeslmm.errors import (
 )
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.priors import PriorSet
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayeslmm.sampling import Diagnostics
 
 METHODS = ("REML", "ML", "MAP")
 
@@ -38,6 +46,26 @@ def fit_point(design: Design, method: str | None, priors: PriorSet | None) -> Es
     from bayeslmm.engine.gaussian import fit_gaussian
 
     return fit_gaussian(design, chosen, priors)
+
+
+def variance_uncertainty(design: Design, estimate: Estimate, priors: PriorSet) -> FloatArray:
+    """Covariance of an estimate's variance parameters, by the engine that made it."""
+    from bayeslmm.engine import gaussian
+
+    return gaussian.variance_uncertainty(design, estimate, priors)
+
+
+def sample_design(
+    design: Design, priors: PriorSet, **options: Any
+) -> tuple[xr.DataTree, Diagnostics]:
+    """Posterior draws of a design, with doubts about their convergence said once."""
+    from bayeslmm.sampling import check_convergence, sample_posterior
+
+    datatree = sample_posterior(design, priors, **options)
+    diagnostics = check_convergence(datatree)
+    if not diagnostics.ok:
+        warn(diagnostics.words(), ConvergenceWarning)
+    return datatree, diagnostics
 
 
 def announce(design: Design, estimate: Estimate, *, strict: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -99,8 +100,8 @@ class Model:
                 fix="weights= gives rows different precisions",
             )
         self.family = resolve_family(family)
-        extra = dict(extra_namespace or {})
-        grouping = [groups] if isinstance(groups, str) else list(groups)
+        extra = _mapping("extra_namespace", extra_namespace, '{"f": f}')
+        grouping = _group_names(groups)
         self.formula: FormulaSpec = parse_formula(
             formula, groups=grouping, extra_names=tuple(extra)
         )
@@ -114,7 +115,7 @@ class Model:
             "rank_deficient": rank_deficient,
         }
         self.design = build_design(self.formula, data, **self._arguments, extra_namespace=extra)
-        self._user_priors = dict(priors or {})
+        self._user_priors = _mapping("priors", priors, '{"sigma": bl.HalfNormal(10)}')
         self.priors: PriorSet = resolve_priors(self.design, self._user_priors)
 
     # -- looking ------------------------------------------------------------------
@@ -357,11 +358,10 @@ def load(
     missing = set(definition.extra_names) - set(extra_namespace or {})
     if missing:
         raise ArgumentError(
-            f"the formula uses functions that are not stored in the file: {', '.join(sorted(missing))}.",
-            fix=f"bl.load(path, extra_namespace={{{', '.join(f'{m!r}: {m}' for m in sorted(missing))}}})",
+            "the formula uses functions that are not stored in the file: "
+            f"{', '.join(sorted(missing))}.",
+            fix="pass them: bl.load(path, extra_namespace={...})",
         )
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said when the model was made
         model = Model(
@@ -404,3 +404,26 @@ def _split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of `Model`, and the others."""
     own = {k: v for k, v in arguments.items() if k in _MODEL_ARGUMENTS}
     return own, {k: v for k, v in arguments.items() if k not in own}
+
+
+def _mapping(argument: str, given: Any, example: str) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ArgumentError(
+            f"{argument}= takes a dict by name.",
+            found=type(given).__name__,
+            fix=f"{argument}={example}",
+        )
+    return dict(given)
+
+
+def _group_names(groups: Any) -> list[Any]:
+    if isinstance(groups, str):
+        return [groups]
+    try:
+        return list(groups)
+    except TypeError:
+        raise ArgumentError(
+            f"groups= takes names of columns, not {groups!r}.", fix='groups=["school", "class"]'
+        ) from None

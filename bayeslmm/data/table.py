@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayeslmm.errors import ArgumentError, DataError
+from bayeslmm.errors import ArgumentError, DataError, FileFormatError
 
 
 def to_frame(data: Any) -> pd.DataFrame:
@@ -51,7 +51,7 @@ def _as_pandas(data: Any) -> pd.DataFrame:
     if isinstance(data, pd.DataFrame):
         return data
     if isinstance(data, Mapping):
-        return pd.DataFrame(dict(data))
+        return _from_columns(data)
     import narwhals as nw
 
     try:
@@ -60,11 +60,33 @@ def _as_pandas(data: Any) -> pd.DataFrame:
         raise DataError(
             "data is not a table.",
             found=type(data).__name__,
-            fix="pass a pandas, polars or pyarrow table, or a dict of columns",
+            fix="read the file first, with pandas.read_csv(...) for instance"
+            if isinstance(data, str | Path)
+            else "pass a pandas, polars or pyarrow table, or a dict of columns",
         ) from None
     if isinstance(table, nw.LazyFrame):
         table = table.collect()
-    return table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _from_columns(data: Mapping[Any, Any]) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(dict(data))
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            "the columns do not make a table.",
+            found=", ".join(f"{k}: {_size(v)}" for k, v in data.items()),
+            fix="give each name a list or one-dimensional array, all of one length",
+        ) from error
+
+
+def _size(values: Any) -> str:
+    shape = getattr(values, "shape", None)
+    if isinstance(shape, tuple) and len(shape) > 1:
+        return " x ".join(map(str, shape)) + " values"
+    one = isinstance(values, str) or not hasattr(values, "__len__")
+    return "one value" if one else f"{len(values)} values"
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -74,15 +96,24 @@ def read_table(path: str | Path) -> pd.DataFrame:
     ------
     ArgumentError
         The file is not there, or has another ending.
+    FileFormatError
+        The file is not what its ending says.
     """
     path = Path(path)
     if not path.exists():
         raise ArgumentError(f"there is no file {str(path)!r}.", fix="check the path")
     kind = path.suffix.lower().removeprefix(".")
-    if kind in {"csv", "tsv", "txt"}:
-        return pd.read_csv(path, sep="\t" if kind == "tsv" else ",")
-    if kind in {"parquet", "pq"}:
-        return pd.read_parquet(path)
+    try:
+        if kind in {"csv", "tsv", "txt"}:
+            return pd.read_csv(path, sep="\t" if kind == "tsv" else ",")
+        if kind in {"parquet", "pq"}:
+            return pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise FileFormatError(
+            f"{path.name!r} cannot be read as {kind}.",
+            found=str(error).strip().splitlines()[0],
+            fix="check that the file is what its ending says",
+        ) from error
     raise ArgumentError(
         f"files ending in {path.suffix!r} cannot be read.",
         found=path.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,13 @@ from formulae import design_matrices
 from formulae.environment import Environment
 
 from bayeslmm.design.design import FloatArray
-from bayeslmm.errors import BayeslmmError, DataError, FormulaError, UnseenLevelError
+from bayeslmm.design.failures import explained, place_of
+from bayeslmm.errors import DataError, UnseenLevelError
 from bayeslmm.formula.allowed import display
 from bayeslmm.formula.spec import Expression
+
+# Squares of columns whose largest entry lies outside overflow or vanish.
+_SMALLEST, _LARGEST = 1e-100, 1e100
 
 
 class Basis:
@@ -43,20 +47,30 @@ class Basis:
     ) -> None:
         self.expression = expression
         self._matrix: Any = None
+        self.values: FloatArray
+        self.names: tuple[str, ...]
+        self.terms: dict[str, tuple[int, ...]]
         if expression.text.strip() == "0":
             self.values, self.names, self.terms = np.empty((len(frame), 0)), (), {}
             return
         self._matrix = evaluate(expression, frame, namespace).common
-        self.values = _as_columns(self._matrix.design_matrix, self.expression)
         labels = [
             label
             for term in self._matrix.terms.values()
             for label in (term.labels if isinstance(term.labels, list) else [term.labels])
         ]
         self.names = tuple(display(str(label)) for label in labels)
+        self.values = self._checked(self._matrix.design_matrix)
         self.terms = {
             display(name): tuple(range(s.start, s.stop)) for name, s in self._matrix.slices.items()
         }
+        for term, positions in self.terms.items():
+            if not positions:
+                raise DataError(
+                    f"`{term}` has one level only.",
+                    place=place_of(term, expression),
+                    fix="there is nothing to compare; leave it out",
+                )
 
     def at(self, frame: pd.DataFrame) -> FloatArray:
         """Evaluate on new rows with the encoding of the training rows."""
@@ -64,42 +78,60 @@ class Basis:
             return np.empty((len(frame), 0))
         if len(frame) == 0:
             return np.empty((0, len(self.names)))
-        for term in self._matrix.terms.values():
-            for component in getattr(term, "components", ()):
-                _check_levels(component, frame)
-        with contextlib.redirect_stdout(io.StringIO()):
-            new = self._matrix.evaluate_new_data(frame).design_matrix
-        return _as_columns(new, self.expression)
+        try:
+            with _quiet():
+                for term in self._matrix.terms.values():
+                    for component in getattr(term, "components", ()):
+                        _check_levels(component, frame)
+                new = self._matrix.evaluate_new_data(frame).design_matrix
+        except Exception as error:
+            raise explained(error, self.expression, frame, None) from error
+        return self._checked(new)
+
+    def _checked(self, matrix: Any) -> FloatArray:
+        """The columns as an array, every entry finite and of a size that can be squared."""
+        values = np.asarray(matrix, dtype=np.float64)
+        values = np.ascontiguousarray(values.reshape(len(values), -1))
+        finite = np.isfinite(values).all(axis=0)
+        for name, column in zip(np.array(self.names)[~finite], values.T[~finite], strict=True):
+            bad = int(np.count_nonzero(~np.isfinite(column)))
+            raise DataError(
+                f"`{name}` is not finite in {bad} row{'s' if bad > 1 else ''}.",
+                place=place_of(name, self.expression),
+                fix="a transformation may not suit some values, such as log(0)"
+                if "(" in name
+                else "replace these values, or set them missing (NaN)",
+            )
+        largest = np.abs(values).max(axis=0, initial=0.0)
+        for name, size in zip(self.names, largest, strict=True):
+            if size > _LARGEST or 0.0 < size < _SMALLEST:
+                raise DataError(
+                    f"`{name}` cannot be computed with: its values reach {size:.0e}.",
+                    place=place_of(name, self.expression),
+                    fix="use another unit, so that they are not astronomically large or small",
+                )
+        return values
 
 
 def evaluate(expression: Expression, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> Any:
     """Let formulae evaluate an expression, its complaints turned into ours."""
     environment = Environment([dict(namespace)])
+
+    def run(text: str) -> Any:
+        with _quiet():
+            return design_matrices(text, frame, na_action="error", env=environment)
+
     try:
-        # formulae prints to standard output before it raises
-        with contextlib.redirect_stdout(io.StringIO()):
-            return design_matrices(expression.text, frame, na_action="error", env=environment)
-    except BayeslmmError:
-        raise
+        return run(expression.text)
     except Exception as error:
-        raise FormulaError(
-            f"this part of the formula cannot be evaluated: {error}",
-            place=expression.place,
-            found=f"{type(error).__name__} from formulae",
-        ) from error
+        raise explained(error, expression, frame, run) from error
 
 
-def _as_columns(matrix: Any, expression: Expression) -> FloatArray:
-    values = np.asarray(matrix, dtype=np.float64)
-    values = np.ascontiguousarray(values.reshape(len(values), -1))
-    if not np.isfinite(values).all():
-        bad = int(np.count_nonzero(~np.isfinite(values).all(axis=1)))
-        raise DataError(
-            f"`{display(expression.text)}` is not finite in {bad} row{'s' if bad > 1 else ''}.",
-            place=expression.place,
-            fix="a transformation may not suit some values, such as log(0)",
-        )
-    return values
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what formulae prints before it raises, and numpy's warnings of what we refuse."""
+    with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+        yield
 
 
 def _check_levels(component: Any, frame: pd.DataFrame) -> None:

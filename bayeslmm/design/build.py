@@ -11,7 +11,7 @@ import pandas as pd
 from bayeslmm.data.table import to_frame
 from bayeslmm.design.basis import Basis
 from bayeslmm.design.checks import check_factors, check_names, check_response
-from bayeslmm.design.columns import read_predictors
+from bayeslmm.design.columns import ColumnKind, read_predictors
 from bayeslmm.design.design import BoolArray, Design, FloatArray, IntArray, Rows
 from bayeslmm.design.encoding import Encoding, LevelCoding
 from bayeslmm.design.response import read_response
@@ -28,7 +28,7 @@ from bayeslmm.errors import (
 )
 from bayeslmm.families import Family
 from bayeslmm.formula.allowed import formula_namespace
-from bayeslmm.formula.spec import FormulaSpec
+from bayeslmm.formula.spec import FormulaSpec, Name
 
 NaAction = Literal["drop", "exclude", "error"]
 
@@ -73,6 +73,10 @@ def build_design(
     ------
     UnknownColumnError, DataError, MissingValuesError, RankDeficientError, FormulaError
     """
+    if rank_deficient not in ("drop", "error"):
+        raise ArgumentError(
+            f"rank_deficient={rank_deficient!r} is not known.", fix='one of "drop", "error"'
+        )
     table = to_frame(data)
     check_names(spec, table)
     frame, extra = _with_arguments(table, weights=weights, offset=offset)
@@ -81,11 +85,12 @@ def build_design(
 
     namespace = formula_namespace(extra_namespace or {})
     y, trials, response_name = read_response(spec, frame, family, namespace)
-    places = {n.name: n.place for n in reversed(_predictor_names(spec))}
+    places = {name.name: name.place for name in reversed(_predictor_names(spec))}
     read, kinds = read_predictors(frame, dict(reversed(places.items())))
     read = read if len(read.columns) else pd.DataFrame(index=frame.index)
     fixed = Basis(spec.fixed, read, namespace)
     bases = tuple(Basis(t.basis, read, namespace) for t in spec.random)
+    _check_offsets(spec, kinds)
     offsets = tuple(Basis(o, read, namespace) for o in spec.offsets)
     coding, codes = _code_factors(spec, frame)
 
@@ -94,10 +99,11 @@ def build_design(
     total_offset = sum((o.values[:, 0] for o in offsets), np.zeros(len(frame)))
     if "offset" in extra:
         total_offset = total_offset + frame[extra["offset"]].to_numpy(dtype=float)
+    family.check_response(y, trials, response_name)
     check_response(y, w, family, response_name)
 
     kept_columns = independent_columns(fixed.values[w > 0])
-    aliased = tuple(n for i, n in enumerate(fixed.names) if i not in set(kept_columns))
+    aliased = tuple(name for i, name in enumerate(fixed.names) if i not in set(kept_columns))
     _announce_aliased(aliased, rank_deficient)
     position = {int(old): new for new, old in enumerate(kept_columns)}
     encoding = Encoding(
@@ -146,6 +152,7 @@ def independent_columns(X: FloatArray) -> IntArray:
     """
     if X.shape[1] == 0:
         return np.empty(0, dtype=np.int64)
+    X = X / np.where((largest := np.abs(X).max(axis=0, initial=0.0)) > 0, largest, 1.0)
     norms = np.linalg.norm(X, axis=0)
     R = np.linalg.qr(X / np.where(norms > 0, norms, 1.0), mode="r")
     basis = np.empty((R.shape[0], 0))
@@ -160,7 +167,7 @@ def independent_columns(X: FloatArray) -> IntArray:
     return np.array(kept, dtype=np.int64)
 
 
-def _predictor_names(spec: FormulaSpec) -> list[Any]:
+def _predictor_names(spec: FormulaSpec) -> list[Name]:
     parts = [spec.fixed, *spec.offsets, *(t.basis for t in spec.random)]
     return [n for part in parts for n in part.names]
 
@@ -198,15 +205,24 @@ def _with_arguments(
             values = pd.Series(np.asarray(given).ravel())
             if len(values) != len(frame):
                 raise ArgumentError(
-                    f"{argument}= has {len(values)} values, and the data have {len(frame)} rows.",
-                    fix=f"one value a row; or pass the name of a column, {argument}='column'",
+                    f"{argument}= has {len(values)} value{'s' if len(values) != 1 else ''}, "
+                    f"and the data have {len(frame)} rows.",
+                    fix=f'one value a row; or pass the name of a column, {argument}="column"',
                 )
             columns[argument] = f"{argument}="
             added[f"{argument}="] = values.to_numpy()
-        if not pd.api.types.is_numeric_dtype(values):
-            raise ArgumentError(f"{argument}= is not numeric.", found=str(values.dtype))
+        if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_complex_dtype(values):
+            first = values.dropna().iloc[:1].tolist()
+            raise ArgumentError(
+                f"{argument}= is not numeric.",
+                found=f"values such as {first[0]!r}" if first else None,
+                fix="one real number a row",
+            )
         if np.isinf(values.to_numpy(dtype=float, na_value=np.nan)).any():
-            raise ArgumentError(f"{argument}= has infinite values.")
+            raise ArgumentError(
+                f"{argument}= has infinite values.",
+                fix="replace them, or set them missing (NaN) so that na_action decides",
+            )
     return (frame.assign(**added) if added else frame), columns
 
 
@@ -218,13 +234,19 @@ def _complete_rows(frame: pd.DataFrame, used: list[str], na_action: NaAction) ->
     names = list(dict.fromkeys(used))
     missing = frame[names].isna()
     kept: BoolArray = ~missing.any(axis=1).to_numpy()
-    counts = {k: int(v) for k, v in missing.sum().items() if v}
+    counts = {str(k): int(v) for k, v in missing.sum().items() if v}
     if counts:
         by_column = ", ".join(f"{k}: {v}" for k, v in counts.items())
         lost = f"{np.count_nonzero(~kept)} of {len(kept)} rows have missing values"
         if na_action == "error":
             raise MissingValuesError(
                 f"{lost}.", found=by_column, fix='na_action="drop" leaves these rows out'
+            )
+        if empty := [k for k, v in counts.items() if v == len(kept)]:
+            raise DataError(
+                f"column{'s' if len(empty) > 1 else ''} {', '.join(f'`{k}`' for k in empty)} "
+                f"{'have' if len(empty) > 1 else 'has'} no value at all: every row is missing.",
+                fix="leave it out of the model, or fill it",
             )
         if not kept.any():
             raise DataError(
@@ -238,8 +260,9 @@ def _complete_rows(frame: pd.DataFrame, used: list[str], na_action: NaAction) ->
 
 def _check_weights(weights: FloatArray, family: Family) -> None:
     if (weights < 0).any():
+        negative = np.count_nonzero(weights < 0)
         raise ArgumentError(
-            f"weights= has {np.count_nonzero(weights < 0)} negative values.",
+            f"weights= has {negative} negative value{'s' if negative > 1 else ''}.",
             fix="weights are precisions: zero leaves a row out, larger counts more",
         )
     if not (weights > 0).any():
@@ -247,8 +270,19 @@ def _check_weights(weights: FloatArray, family: Family) -> None:
     if not family.has_scale and (weights != 1).any():
         raise ArgumentError(
             f"weights= are precisions of a Gaussian response, and the family is {family.name}.",
-            fix="for counts out of a total: family='binomial', proportion(successes, trials)",
+            fix='for counts out of a total: family="binomial", proportion(successes, trials) ~ ...',
         )
+
+
+def _check_offsets(spec: FormulaSpec, kinds: Mapping[str, ColumnKind]) -> None:
+    for offset in spec.offsets:
+        for name in offset.names:
+            if kinds[name.name].categories is not None:
+                raise DataError(
+                    f"an offset is numeric, and column `{name.name}` holds categories.",
+                    place=name.place,
+                    fix="an offset is added to the linear predictor as it is",
+                )
 
 
 def _announce_aliased(aliased: tuple[str, ...], rank_deficient: str) -> None:
@@ -259,7 +293,7 @@ def _announce_aliased(aliased: tuple[str, ...], rank_deficient: str) -> None:
     if rank_deficient == "error":
         raise RankDeficientError(
             f"the fixed part is rank deficient: other columns determine {words}.",
-            fix="take them out of the formula; or rank_deficient='drop'",
+            fix=f'take {"them" if many else "it"} out of the formula; or rank_deficient="drop"',
         )
     warn(
         f"fixed part is rank deficient: {words} dropped, since other columns determine "

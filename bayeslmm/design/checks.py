@@ -40,6 +40,20 @@ def check_names(spec: FormulaSpec, frame: pd.DataFrame) -> None:
 def check_response(y: FloatArray, weights: FloatArray, family: Family, name: str) -> None:
     """The response varies, where a scale must be estimated from it."""
     counted = y[weights > 0]
+    if len(counted) == 1:
+        raise DataError(
+            "one row cannot carry a model.", fix="check what was left out, and the weights"
+        )
+    if (largest := float(np.abs(counted).max())) > 1e100:
+        raise DataError(
+            f"the response `{name}` cannot be computed with: its values reach {largest:.0e}.",
+            fix="use another unit, so that they are not astronomically large",
+        )
+    if family.has_scale and 0 < np.ptp(counted) < 1e-100:
+        raise DataError(
+            f"the response `{name}` cannot be computed with: its range is {np.ptp(counted):.0e}.",
+            fix="use another unit, so that it is not astronomically small",
+        )
     if family.has_scale and (np.ptp(counted) == 0):
         raise DataError(
             f"the response `{name}` is constant: every value is {counted[0]:g}.",

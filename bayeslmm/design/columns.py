@@ -26,6 +26,7 @@ class ColumnKind:
 
     def read(self, values: pd.Series[Any]) -> pd.Series[Any]:
         """Read new values of the column in the same way."""
+        values = unboxed(values)
         if self.categories is None:
             if not (types.is_numeric_dtype(values) or types.is_bool_dtype(values)):
                 raise DataError(
@@ -73,51 +74,72 @@ def apply_kinds(frame: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> pd.Data
     return pd.DataFrame({k: kind.read(frame[k]) for k, kind in kinds.items()}, index=frame.index)
 
 
+def unboxed(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers or truth values held as Python objects, as an array of numbers."""
+    boxed = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
+    if types.is_object_dtype(values) and types.infer_dtype(values, skipna=True) in boxed:
+        return pd.to_numeric(values)
+    return values
+
+
 def level_codes(levels: pd.Index[Any], values: pd.Series[Any]) -> np.ndarray[Any, Any]:
     """Position of each value among the levels; -1 where it is not one of them.
 
     Labels that differ only in being text or numbers (``"308"`` and ``308``) match.
     """
     plain = pd.Index(values.astype(object) if _is_categorical(values) else values)
-    codes = levels.get_indexer(plain)
+    try:
+        codes = levels.get_indexer(plain)
+    except TypeError:
+        raise _not_labels(values, None) from None
     if len(codes) and (codes < 0).all() and levels.inferred_type != plain.inferred_type:
         codes = levels.astype(str).get_indexer(plain.astype(str))
     return codes
 
 
-def sorted_levels(values: pd.Series[Any]) -> pd.Index[Any]:
+def sorted_levels(values: pd.Series[Any], place: Place | None = None) -> pd.Index[Any]:
     """Levels that occur: in categorical order if there is one, sorted otherwise."""
     if _is_categorical(values):
         return pd.Index(values.cat.remove_unused_categories().cat.categories)
-    found = pd.Index(pd.unique(values.dropna()))
+    try:
+        found = pd.Index(pd.unique(values.dropna()))
+    except TypeError:
+        raise _not_labels(values, place) from None
     try:
         return found.sort_values()
     except TypeError:
         raise DataError(
             f"column `{values.name}` mixes values of different types.",
+            place=place,
             found=_listed(sorted({type(v).__name__ for v in found})),
             fix=f'data["{values.name}"] = data["{values.name}"].astype(str)',
         ) from None
 
 
 def _column_kind(values: pd.Series[Any], place: Place) -> ColumnKind:
-    name = str(values.name)
+    name, values = str(values.name), unboxed(values)
     if types.is_bool_dtype(values) or types.is_numeric_dtype(values):
         if types.is_complex_dtype(values):
             raise DataError(f"column `{name}` holds complex numbers.", place=place)
         _refuse_infinite(values, place)
         return ColumnKind(name, None)
-    if types.is_datetime64_any_dtype(values) or types.is_timedelta64_dtype(values):
+    if holds_times(values):
         raise DataError(
             f"column `{name}` holds dates or times, which a formula cannot use.",
             place=place,
             fix=f'a number of days: (data["{name}"] - data["{name}"].min()) / pd.Timedelta("1D")',
         )
-    levels = sorted_levels(values)
+    levels = sorted_levels(values, place)
+    if len(levels) == 1:
+        raise DataError(
+            f"column `{name}` has one level only, {str(levels[0])!r}.",
+            place=place,
+            fix="there is nothing to compare; leave it out",
+        )
     if (
         not _is_categorical(values)
         and len(levels) > _MOST_NUMERIC_LABELS
-        and _reads_as_numbers(levels)
+        and reads_as_numbers(levels)
     ):
         raise DataError(
             f"column `{name}` holds numbers as text, where numbers are needed.",
@@ -136,9 +158,29 @@ def _refuse_infinite(values: pd.Series[Any], place: Place) -> None:
             f"column `{values.name}` has {infinite.sum()} infinite "
             f"value{'s' if infinite.sum() > 1 else ''}.",
             place=place,
-            found=f"first in row {values.index[infinite.argmax()]!r}",
+            found=f"first in row {values.index[int(infinite.argmax())]!r}",
             fix="replace them, or set them missing (NaN) so that na_action decides",
         )
+
+
+def holds_times(values: pd.Series[Any]) -> bool:
+    """Whether a column holds dates, times or durations."""
+    if types.is_datetime64_any_dtype(values) or types.is_timedelta64_dtype(values):
+        return True
+    if isinstance(values.dtype, pd.PeriodDtype):
+        return True
+    kinds = ("date", "datetime", "datetime64", "timedelta", "timedelta64", "time", "period")
+    return types.is_object_dtype(values) and types.infer_dtype(values, skipna=True) in kinds
+
+
+def _not_labels(values: pd.Series[Any], place: Place | None) -> DataError:
+    kinds = sorted({type(v).__name__ for v in values.dropna()})
+    return DataError(
+        f"column `{values.name}` holds values that cannot be labels of levels.",
+        place=place,
+        found=_listed(kinds),
+        fix="one number or one piece of text a row",
+    )
 
 
 def _plain_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -148,9 +190,10 @@ def _plain_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
     return values
 
 
-def _reads_as_numbers(levels: pd.Index[Any]) -> bool:
+def reads_as_numbers(levels: pd.Index[Any]) -> bool:
+    """Whether every label is text that stands for a number."""
     try:
-        pd.to_numeric(levels)
+        pd.to_numeric(levels.to_series())
     except (ValueError, TypeError):
         return False
     return True

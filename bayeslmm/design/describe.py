@@ -96,13 +96,12 @@ def describe(design: Design) -> Description:
 
 def _relate(a: Factor, b: Factor) -> tuple[dict[str, object], list[str]]:
     """Nested or crossed, and whether labels of one seem to be reused across the other."""
-    meet = coo_array((np.ones(len(a.codes)), (a.codes, b.codes)), shape=(a.n_levels, b.n_levels))
-    meet = (meet.tocsr() > 0).tocoo()
-    per_a = np.bincount(meet.row, minlength=a.n_levels)
-    per_b = np.bincount(meet.col, minlength=b.n_levels)
-    both = coo_array(
-        (np.ones(meet.nnz), (meet.row, a.n_levels + meet.col)), shape=(a.n_levels + b.n_levels,) * 2
-    )
+    pairs = np.unique(a.codes * b.n_levels + b.codes)
+    at_a, at_b = pairs // b.n_levels, pairs % b.n_levels
+    per_a = np.bincount(at_a, minlength=a.n_levels)
+    per_b = np.bincount(at_b, minlength=b.n_levels)
+    size = a.n_levels + b.n_levels
+    both = coo_array((np.ones(len(pairs)), (at_a, a.n_levels + at_b)), shape=(size, size))
     pieces = int(connected_components(both, directed=False, return_labels=False))
     if per_a.max() == 1 and per_b.max() == 1:
         relation = f"{a.name} and {b.name} are the same grouping"
@@ -115,7 +114,7 @@ def _relate(a: Factor, b: Factor) -> tuple[dict[str, object], list[str]]:
     row: dict[str, object] = {
         "pair": f"{a.name}, {b.name}",
         "relation": relation,
-        "pairs_seen": meet.nnz / (a.n_levels * b.n_levels),
+        "pairs_seen": len(pairs) / (a.n_levels * b.n_levels),
         "connected_pieces": pieces,
     }
     notes = []

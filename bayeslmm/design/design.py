@@ -71,7 +71,7 @@ class Factor:
     @property
     def n_columns(self) -> int:
         """Number of random effects a level, K."""
-        return self.columns.shape[1]
+        return int(self.columns.shape[1])
 
     @cached_property
     def pattern(self) -> BoolArray:
@@ -125,7 +125,7 @@ class NewRows:
     @property
     def n(self) -> int:
         """Number of rows."""
-        return self.X.shape[0]
+        return int(self.X.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,12 +178,12 @@ class Design:
     @property
     def n(self) -> int:
         """Number of rows used."""
-        return self.X.shape[0]
+        return int(self.X.shape[0])
 
     @property
     def p(self) -> int:
         """Number of fixed columns."""
-        return self.X.shape[1]
+        return int(self.X.shape[1])
 
     @property
     def q(self) -> int:

@@ -30,7 +30,7 @@ class LevelCoding:
     def learn(cls, term: RandomTerm, frame: pd.DataFrame) -> tuple[LevelCoding, IntArray]:
         """Find the levels in complete rows; return them with the code of each row."""
         names = tuple(c.name for c in term.columns)
-        parts = tuple(sorted_levels(frame[name]) for name in names)
+        parts = tuple(sorted_levels(frame[c.name], c.place) for c in term.columns)
         key = cls._combine(parts, frame, names)
         occurring, codes = np.unique(key, return_inverse=True)
         if len(names) == 1:
@@ -127,7 +127,7 @@ class Encoding:
         """
         frame = to_frame(data)
         random = self.random if factors else ()
-        grouping = [c for t in random for c in t.columns]
+        grouping: list[Name] = [column for t in random for column in t.columns]
         needed = dict.fromkeys([*self.kinds, *(c.name for c in grouping)])
         if not factors:
             slopes = {n.name for t in self.random for n in t.basis.names}

@@ -10,7 +10,13 @@ import pandas as pd
 from pandas.api import types
 
 from bayeslmm.design.basis import evaluate
-from bayeslmm.design.columns import read_predictors, sorted_levels
+from bayeslmm.design.columns import (
+    holds_times,
+    read_predictors,
+    reads_as_numbers,
+    sorted_levels,
+    unboxed,
+)
 from bayeslmm.design.design import FloatArray
 from bayeslmm.errors import DataError
 from bayeslmm.families import Family
@@ -41,10 +47,15 @@ def read_response(
         return values[:, 0], values[:, 1], response.names[0].name
     values = values.reshape(len(frame), -1)
     if values.shape[1] != 1:
-        raise DataError(f"`{name}` is not one column.", place=response.place)
+        raise DataError(
+            f"`{name}` is not one column of numbers.",
+            place=response.place,
+            fix="a response is one number a row",
+        )
     if not np.isfinite(values).all():
         raise DataError(
-            f"the response `{name}` is not finite in {np.count_nonzero(~np.isfinite(values))} rows.",
+            f"the response `{name}` is not finite in "
+            f"{np.count_nonzero(~np.isfinite(values))} rows.",
             place=response.place,
             fix="the transformation may not suit some values, such as log(0)",
         )
@@ -56,24 +67,41 @@ def _one_trial(family: Family, frame: pd.DataFrame) -> FloatArray | None:
 
 
 def _read_column(values: pd.Series[Any], response: Expression, family: Family) -> FloatArray:
+    values = unboxed(values)
+    for found, words in (
+        (types.is_complex_dtype(values), "complex numbers"),
+        (holds_times(values), "dates or times"),
+    ):
+        if found:
+            raise DataError(
+                f"the response `{values.name}` holds {words}.",
+                place=response.place,
+                fix="a response is a column of real numbers",
+            )
     if types.is_bool_dtype(values) or types.is_numeric_dtype(values):
         numbers = values.to_numpy(dtype=np.float64)
         if not np.isfinite(numbers).all():
+            infinite = ~np.isfinite(numbers)
             raise DataError(
-                f"the response `{values.name}` has infinite values.",
+                f"the response `{values.name}` has {infinite.sum()} infinite "
+                f"value{'s' if infinite.sum() > 1 else ''}.",
                 place=response.place,
+                found=f"first in row {values.index[int(infinite.argmax())]!r}",
                 fix="replace them, or set them missing (NaN) so that na_action decides",
             )
         return numbers
-    levels = sorted_levels(values)
+    levels = sorted_levels(values, response.place)
     if family.name in ("bernoulli", "binomial") and len(levels) == 2:
         # As in R: the first level is failure, the second success.
-        return (values == levels[1]).to_numpy(dtype=np.float64)
+        return np.asarray(values == levels[1], dtype=np.float64)
+    fix = "a response is a column of real numbers; is this the column you meant?"
+    if reads_as_numbers(levels):
+        fix = f'data["{values.name}"] = pd.to_numeric(data["{values.name}"])'
+    elif len(levels) == 2:
+        fix = 'family="bernoulli" takes a response of two categories'
     raise DataError(
         f"the response `{values.name}` is not numeric.",
         place=response.place,
-        found=f"{values.dtype} with {len(levels)} different values",
-        fix="family='bernoulli' takes a response of two categories"
-        if len(levels) == 2
-        else f'data["{values.name}"] = pd.to_numeric(data["{values.name}"])',
+        found=f"{len(levels)} different values such as {str(levels[0])!r}",
+        fix=fix,
     )

@@ -22,7 +22,7 @@ type FloatArray = NDArray[np.float64]
 type IntArray = NDArray[np.int64]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _factor_level(A: FloatArray, T: FloatArray, AT: FloatArray, L: FloatArray) -> float:
     """Cholesky factor of T'AT + I into L, AT beside it; log-determinant returned."""
     K = T.shape[0]
@@ -48,7 +48,7 @@ def _factor_level(A: FloatArray, T: FloatArray, AT: FloatArray, L: FloatArray) -
     return logdet
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _forward(L: FloatArray, T: FloatArray, x: FloatArray, out: FloatArray) -> None:
     """Solve L out = T'x for one vector."""
     K = L.shape[0]
@@ -61,7 +61,7 @@ def _forward(L: FloatArray, T: FloatArray, x: FloatArray, out: FloatArray) -> No
         out[a] = s / L[a, a]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _backward(L: FloatArray, x: FloatArray) -> None:
     """Solve L' x = x in place."""
     K = L.shape[0]
@@ -72,7 +72,7 @@ def _backward(L: FloatArray, x: FloatArray) -> None:
         x[a] = s / L[a, a]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def mirror(S: FloatArray) -> None:
     """Copy the lower triangle of a square matrix onto its upper one, in place, tile by tile."""
     n, tile = len(S), 32
@@ -84,7 +84,7 @@ def mirror(S: FloatArray) -> None:
                     S[j, i] = S[i, j]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def eliminate(
     T: FloatArray,
     A: FloatArray,
@@ -144,7 +144,7 @@ def eliminate(
     return logdet
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def walk_back(
     T: FloatArray,
     A: FloatArray,
@@ -172,14 +172,14 @@ def walk_back(
 
     Returns
     -------
-    u : ndarray, shape (J, K)
-        Spherical effects.
+    u, g : ndarray, shape (J, K)
+        Spherical effects, and g_i = Z_i'We.
     C : ndarray, shape (J, K, K)
         Their block of the inverse.
     G : ndarray, shape (K, K)
         sum_i of the level's diagonal block of Z'WH C, so that d log|M|/dT = 2 G.
     R : ndarray, shape (K, K)
-        sum_i g_i u_i', g_i = Z_i'We, so that d r^2/dT = -2 R.
+        sum_i g_i u_i', so that d r^2/dT = -2 R.
     N : ndarray, shape (2, K, K)
         sum_i g_i g_i', and sum_i Z_i'(W - WHM^-1H'W)Z_i (zero unless ``curvature``).
     """
@@ -192,9 +192,9 @@ def walk_back(
     B, F = np.empty((widest + d, K)), np.empty((widest + d, K))
     H, HB = np.empty((widest + d, K)), np.zeros((widest + d, K))
     at = np.empty(widest + d, np.int64)
-    u, C = np.zeros((J, K)), np.zeros((J, K, K))
+    u, g, C = np.zeros((J, K)), np.zeros((J, K)), np.zeros((J, K, K))
     G, R, N = np.zeros((K, K)), np.zeros((K, K)), np.zeros((2, K, K))
-    rest, g, ATC = np.empty(K), np.empty(K), np.empty((K, K))
+    rest, ATC = np.empty(K), np.empty((K, K))
     for i in range(J):
         _factor_level(A[i], T, AT, L)
         k = start[i + 1] - start[i]
@@ -218,7 +218,7 @@ def walk_back(
             s = rest[a]
             for c in range(K):
                 s -= AT[a, c] * u[i, c]
-            g[a] = s
+            g[i, a] = s
         for a in range(k):
             row = P[at[a]]
             for c in range(K):
@@ -255,8 +255,8 @@ def walk_back(
                 for b in range(k):
                     t += B[b, a] * H[b, c]
                 G[a, c] += s - t
-                R[a, c] += g[a] * u[i, c]
-                N[0, a, c] += g[a] * g[c]
+                R[a, c] += g[i, a] * u[i, c]
+                N[0, a, c] += g[i, a] * g[i, c]
         if curvature:
             for a in range(K):
                 for c in range(K):
@@ -270,4 +270,72 @@ def walk_back(
                             bh_c += AT[c, e] * H[b, e]
                         s += bh_a * B[b, c] + bh_c * B[b, a] - B[b, a] * HB[b, c]
                     N[1, a, c] += s
-    return u, C, G, R, N
+    return u, g, C, G, R, N
+
+
+@njit(cache=True)
+def eliminated_directions(
+    T: FloatArray,
+    A: FloatArray,
+    start: IntArray,
+    column: IntArray,
+    value: FloatArray,
+    dense: FloatArray,
+    w: FloatArray,
+    m: int,
+) -> Any:
+    """Where directions in the eliminated factor lead once its levels are folded away.
+
+    Parameters
+    ----------
+    T, A, start, column, value, dense
+        As in `walk_back`.
+    w : ndarray, shape (d, J, K)
+        Directions.
+    m : int
+        Columns of the remainder, without the response.
+
+    Returns
+    -------
+    reach : ndarray, shape (d, m)
+        sum_i B_i'(I - T D_i^-1 T'A_i) w_i.
+    square : ndarray, shape (d, d)
+        sum_i w_i'(A_i - A_iT D_i^-1 T'A_i) w_i.
+    """
+    d, J, K = w.shape
+    fixed = dense.shape[1] - 1
+    AT, L = np.empty((K, K)), np.zeros((K, K))
+    reach, square = np.zeros((d, m)), np.zeros((d, d))
+    x, y, moved, Aw = np.empty(K), np.empty(K), np.empty((d, K)), np.empty((d, K))
+    for i in range(J):
+        _factor_level(A[i], T, AT, L)
+        for a in range(d):
+            for r in range(K):
+                s = 0.0
+                for c in range(K):
+                    s += A[i, r, c] * w[a, i, c]
+                Aw[a, r] = s
+            _forward(L, T, Aw[a], x)
+            _backward(L, x)
+            for r in range(K):
+                s = w[a, i, r]
+                for c in range(K):
+                    s -= T[r, c] * x[c]
+                moved[a, r] = s
+            for b in range(start[i], start[i + 1]):
+                s = 0.0
+                for c in range(K):
+                    s += value[b, c] * moved[a, c]
+                reach[a, column[b]] += s
+            for b in range(fixed):
+                s = 0.0
+                for c in range(K):
+                    s += dense[i, b, c] * moved[a, c]
+                reach[a, m - fixed + b] += s
+        for a in range(d):
+            for b in range(d):
+                s = 0.0
+                for c in range(K):
+                    s += Aw[a, c] * moved[b, c]
+                square[a, b] += s
+    return reach, square

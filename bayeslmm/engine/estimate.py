@@ -38,8 +38,6 @@ class Estimate:
     variance_names : tuple of str
         ``sd_Subject[Days]``, ``corr_Subject[Intercept, Days]``, ..., ``sigma``.
     variance_values : ndarray
-    variance_cov : ndarray
-        Inverse observed information of those; NaN for components on the boundary.
     status : FitStatus
     decrement : float
         Newton decrement left at the end, in units of the deviance.
@@ -59,7 +57,6 @@ class Estimate:
     n_params: int
     variance_names: tuple[str, ...]
     variance_values: FloatArray
-    variance_cov: FloatArray
     status: FitStatus
     decrement: float
     evaluations: int

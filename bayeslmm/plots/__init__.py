@@ -1,0 +1,15 @@
+"""Matplotlib figures of fits; matplotlib is imported when one is drawn."""
+
+from bayeslmm.plots.agreement import plot_agreement
+from bayeslmm.plots.caterpillar import plot_caterpillar
+from bayeslmm.plots.estimates import plot_estimates
+from bayeslmm.plots.group_fits import plot_group_fits
+from bayeslmm.plots.shrinkage import plot_shrinkage
+
+__all__ = [
+    "plot_agreement",
+    "plot_caterpillar",
+    "plot_estimates",
+    "plot_group_fits",
+    "plot_shrinkage",
+]

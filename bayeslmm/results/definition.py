@@ -96,9 +96,9 @@ def dataset_to_frame(dataset: xr.Dataset) -> pd.DataFrame:
 
 def _encode_column(values: pd.Series[Any]) -> tuple[Any, dict[str, Any]]:
     if isinstance(values.dtype, pd.CategoricalDtype):
-        labels = values.cat.categories.tolist()
+        names = values.cat.categories.tolist()
         attrs = {"kind": "category", "ordered": int(bool(values.cat.ordered))}
-        return values.cat.codes.to_numpy().astype(np.int32), attrs | {"labels": json.dumps(labels)}
+        return values.cat.codes.to_numpy().astype(np.int32), attrs | {"labels": json.dumps(names)}
     if pd.api.types.is_bool_dtype(values):
         return values.to_numpy(dtype=np.int8), {"kind": "bool"}
     if pd.api.types.is_integer_dtype(values) and not values.isna().any():
@@ -118,5 +118,5 @@ def _decode_column(values: Any, attrs: Mapping[str, Any]) -> Any:
         return values.astype(bool)
     if attrs["kind"] == "number":
         return values
-    labels = np.array([*json.loads(attrs["labels"]), None], dtype=object)
-    return labels[values]
+    # code -1, a missing value, reads the None at the end
+    return np.array([*json.loads(attrs["labels"]), None], dtype=object)[values]

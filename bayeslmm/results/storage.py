@@ -19,7 +19,7 @@ FORMAT = 1
 _GROUP = "bayeslmm_model"
 _ESTIMATE = "bayeslmm_estimate"
 _PER_FACTOR = ("T", "b", "cov_b")
-_ARRAYS = ("beta", "cov_beta", "variance_values", "variance_cov")
+_ARRAYS = ("beta", "cov_beta", "variance_values")
 _SCALARS = ("method", "sigma", "loglik", "n_params", "decrement", "evaluations")
 
 
@@ -40,6 +40,8 @@ def write_fit(
     path = Path(path)
     if not path.parent.exists():
         raise ArgumentError(f"there is no folder {str(path.parent)!r}.", fix="make it first")
+    if path.is_dir():
+        raise ArgumentError(f"{str(path)!r} is a folder.", fix='name a file in it: "fit.nc"')
     tree = xr.DataTree() if datatree is None else datatree.copy()
     model = frame_to_dataset(definition.data)
     model.attrs = {
@@ -68,6 +70,8 @@ def read_fit(path: str | Path) -> tuple[ModelDefinition, Estimate | None, xr.Dat
     path = Path(path)
     if not path.exists():
         raise ArgumentError(f"there is no file {str(path)!r}.", fix="check the path")
+    if path.is_dir():
+        raise ArgumentError(f"{str(path)!r} is a folder.", fix="name the file in it")
     try:
         tree = xr.open_datatree(path, engine="h5netcdf").load()
         tree.close()
@@ -76,7 +80,9 @@ def read_fit(path: str | Path) -> tuple[ModelDefinition, Estimate | None, xr.Dat
     except (OSError, KeyError, ValueError) as error:
         raise FileFormatError(
             f"{path.name!r} is not a fit saved by bayeslmm.",
-            found=f"{type(error).__name__}: {error}",
+            found="no netCDF-4 file, or a damaged one"
+            if isinstance(error, OSError)
+            else "a netCDF-4 file without a model",
             fix="fit.save(path) writes such a file",
         ) from error
     if found > FORMAT:
@@ -122,6 +128,8 @@ def _read_estimate(dataset: xr.Dataset) -> Estimate:
 
     attrs = dataset.attrs
     n_factors = range(int(attrs["factors"]))
+    arrays: dict[str, Any] = {name: array(name) for name in _ARRAYS}
+    arrays |= {name: tuple(array(f"{name}_{k}") for k in n_factors) for name in _PER_FACTOR}
     return Estimate(
         method=str(attrs["method"]),  # type: ignore[arg-type]
         sigma=float(attrs["sigma"]),
@@ -132,6 +140,5 @@ def _read_estimate(dataset: xr.Dataset) -> Estimate:
         status=FitStatus[str(attrs["status"])],
         variance_names=tuple(json.loads(attrs["variance_names"])),
         trace=tuple((float(a), float(b)) for a, b in array("trace")),
-        **{name: array(name) for name in _ARRAYS},
-        **{name: tuple(array(f"{name}_{k}") for k in n_factors) for name in _PER_FACTOR},
+        **arrays,
     )

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from bayeslmm.design import Design
+from bayeslmm.design.design import FloatArray
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.engine.gaussian.variances import correlated_pairs
 
@@ -45,19 +46,19 @@ def fixed_table(design: Design, e: Estimate, level: float) -> pd.DataFrame:
     return table.join(wald_interval(estimate, se, level)).reset_index()
 
 
-def varcorr_table(design: Design, e: Estimate) -> pd.DataFrame:
+def varcorr_table(design: Design, e: Estimate, variance_cov: FloatArray) -> pd.DataFrame:
     """Variance components: SD, variance or covariance, correlation, standard errors.
 
     Standard errors come from the observed information; those of variances by the
     delta method. NaN marks a component on the boundary, where none exists.
     """
     at = {name: k for k, name in enumerate(e.variance_names)}
-    se = np.sqrt(np.diag(e.variance_cov))
+    se = np.sqrt(np.diag(variance_cov))
     rows: list[dict[str, Any]] = []
 
     def add(factor: str, term: str, other: str | None, key: str, cov: float) -> None:
         value, error = float(e.variance_values[at[key]]), float(se[at[key]])
-        row = {"factor": factor, "term": term, "term2": other, "parameter": key}
+        row: dict[str, Any] = {"factor": factor, "term": term, "term2": other, "parameter": key}
         if other is None:
             row |= {
                 "variance": cov,

@@ -57,12 +57,13 @@ class Factorisation:
 class Solution:
     """What the factorisation says of each factor; lists in the order of the cross-products.
 
-    ``u`` (J, K) spherical effects; ``C`` (J, K, K) their blocks of M^-1; ``G``,
+    ``u`` (J, K) spherical effects; ``g`` (J, K) Z_j'We; ``C`` (J, K, K) their blocks of M^-1; ``G``,
     ``R``: d log|M|/dT = 2 G and d r^2/dT = -2 R; ``gg``, ``ZPZ``: the two parts
     of the boundary form N; ``beta`` (p,), ``C_beta`` (p, p).
     """
 
     u: list[FloatArray]
+    g: list[FloatArray]
     C: list[FloatArray]
     G: list[FloatArray]
     R: list[FloatArray]
@@ -95,7 +96,7 @@ def factorise(
         S[y, x] += pull
         S[y, y] += pull @ prior.mean
     transposed = tuple(t.T for t in T)
-    M = _scale_rows(_scale_columns(S, cp, transposed), cp, transposed)
+    M = scale_rows(_scale_columns(S, cp, transposed), cp, transposed)
     q = cp.q_rest
     M[np.arange(q), np.arange(q)] += 1.0
     U, info = lapack.dpotrf(M.T, lower=0, clean=1, overwrite_a=1)
@@ -133,17 +134,16 @@ def solve(f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> So
     C[:kept, :kept] = _inverse(f.L[:kept, :kept])
     C_beta = _inverse(f.L[q:mm, q:mm]) if given_fixed else C[q:, q:]
     half = _scale_columns(C, cp, f.T)
-    P = _scale_rows(half, cp, f.T)
-    coefficients = _scale_rows(v[:, None], cp, f.T)[:, 0]
+    P = scale_rows(half, cp, f.T)
+    coefficients = scale_rows(v[:, None], cp, f.T)[:, 0]
 
-    out = Solution([], [], [], [], [], [], v[q:], C_beta)
+    out = Solution([], [], [], [], [], [], [], v[q:], C_beta)
     if cp.levels[0]:
-        u, Cu, G, R, N = walk_back(
+        u, g, Cu, G, R, N = walk_back(
             f.T[0], cp.A, cp.start, cp.column, cp.value, cp.dense, P, coefficients, curvature
         )
-        for store, item in zip(
-            (out.u, out.C, out.G, out.R, out.gg, out.ZPZ), (u, Cu, G, R, *N), strict=True
-        ):
+        stores = (out.u, out.g, out.C, out.G, out.R, out.gg, out.ZPZ)
+        for store, item in zip(stores, (u, g, Cu, G, R, *N), strict=True):
             store.append(item)
     first = 0
     for J, K in zip(cp.levels[1:], cp.widths[1:], strict=True):
@@ -153,6 +153,7 @@ def solve(f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> So
         u = v[at].reshape(J, K)
         g = (f.S[at, mm] - rows @ coefficients).reshape(J, K)
         out.u.append(u)
+        out.g.append(g)
         out.C.append(_diagonal_blocks(C[at, at], J, K))
         out.G.append(_block_traces(rows, half[at], J, K))
         out.R.append(g.T @ u)
@@ -174,7 +175,7 @@ def _inverse(L: FloatArray) -> FloatArray:
     return out
 
 
-def _scale_rows(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
+def scale_rows(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
     """Lambda times a matrix whose rows are the remainder's columns."""
     out = np.array(matrix)
     first = 0
@@ -206,11 +207,14 @@ def _diagonal_blocks(square: FloatArray, J: int, K: int) -> FloatArray:
     if K == 1:
         return np.diag(square).reshape(J, 1, 1).copy()
     at = np.arange(J)
-    return square.reshape(J, K, J, K)[at, :, at, :]
+    return np.asarray(square.reshape(J, K, J, K)[at, :, at, :])
 
 
 def _block_traces(left: FloatArray, right: FloatArray, J: int, K: int) -> FloatArray:
     """sum_j left_j right_j', for matrices of J blocks of K rows."""
     if K == 1:
         return np.array([[float(np.vdot(left, right))]])
-    return np.einsum("jam,jbm->ab", left.reshape(J, K, -1), right.reshape(J, K, -1), optimize=True)
+    traces: FloatArray = np.einsum(
+        "jam,jbm->ab", left.reshape(J, K, -1), right.reshape(J, K, -1), optimize=True
+    )
+    return traces

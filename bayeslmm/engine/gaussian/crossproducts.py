@@ -102,7 +102,7 @@ def compute_crossproducts(design: Design) -> CrossProducts:
             J, codes[0], weighted, factors[1:], codes[1:], columns[1:], starts
         )
     else:
-        J, K = 0, 0
+        J = 0
         A, dense = np.empty((0, 0, 0)), np.empty((0, Xy.shape[1], 0))
         start, column, value = np.zeros(1, np.int64), np.empty(0, np.int64), np.empty((0, 0))
     return CrossProducts(

@@ -11,7 +11,7 @@ from bayeslmm.engine.blocks import FloatArray
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossproducts
 from bayeslmm.engine.gaussian.map_prior import fixed_prior, variance_prior
-from bayeslmm.engine.gaussian.objective import Objective
+from bayeslmm.engine.gaussian.objective import Objective, gradient_differences
 from bayeslmm.engine.gaussian.optimise import Optimum, minimise
 from bayeslmm.engine.gaussian.parameters import Layout
 from bayeslmm.engine.gaussian.variances import (
@@ -51,7 +51,7 @@ def fit_gaussian(
     DataError
         No more rows than fixed columns.
     FitError
-        The fixed part fits the response exactly, so that there is no residual.
+        The model fits the response exactly, so that there is no residual.
 
     Notes
     -----
@@ -60,7 +60,9 @@ def fit_gaussian(
     """
     objective = _objective(design, method, priors)
     optimum = minimise(objective, joint=method == "MAP")
-    return _assemble(design, objective, method, optimum)
+    estimate = _assemble(design, objective, method, optimum)
+    _check_sigma(estimate, objective.cp)
+    return estimate
 
 
 def estimate_at(design: Design, theta: Sequence[FloatArray], method: Method = "REML") -> Estimate:
@@ -75,17 +77,52 @@ def estimate_at(design: Design, theta: Sequence[FloatArray], method: Method = "R
     """
     objective = _objective(design, method, None)
     x = objective.layout.pack(objective.layout.to_working(theta))
-    value, gradient = objective.profiled(x)
+    point = objective.profiled(x)
     free = np.ones(len(x), dtype=bool)
-    H = np.full((len(x), len(x)), np.nan)
-    optimum = Optimum(x, value, gradient, H, free, np.nan, FitStatus.FAILED, 1, ())
+    optimum = Optimum(x, point.value, free, np.nan, FitStatus.FAILED, 1, ())
     return _assemble(design, objective, method, optimum)
+
+
+def variance_uncertainty(
+    design: Design, estimate: Estimate, priors: PriorSet | None = None
+) -> FloatArray:
+    """Covariance of the reported variance parameters: inverse observed information.
+
+    The Hessian of -2 log likelihood (log posterior for MAP) in (T, log sigma), by
+    differences of the exact gradient, carried to SDs, correlations and sigma by the
+    delta method.
+
+    Parameters
+    ----------
+    design : Design
+    estimate : Estimate
+    priors : PriorSet
+        Needed for MAP.
+
+    Returns
+    -------
+    ndarray
+        Rows and columns in the order of ``estimate.variance_names``; NaN for
+        components on the boundary, which have no such standard error.
+    """
+    objective = _objective(design, estimate.method, priors)
+    maps = objective.cp.coordinates
+    working = objective.layout.to_working(estimate.T)
+    x = np.append(objective.layout.pack(working), np.log(estimate.sigma / maps.y_scale))
+    held = [np.diag(t) == 0.0 for t in working]
+    free = objective.layout.pack(
+        [np.broadcast_to(~h, t.shape).astype(float) for h, t in zip(held, working, strict=True)]
+    ).astype(bool)
+    H = gradient_differences(objective.joint, x, np.append(free, True))
+    jacobian = variance_jacobian(design, working, maps.Z_maps, estimate.sigma)
+    return variance_covariance(H, free, jacobian)
 
 
 def _objective(design: Design, method: Method, priors: PriorSet | None) -> Objective:
     if design.n_effective <= design.p:
         raise DataError(
-            f"{design.p} fixed columns for {design.n_effective} rows: nothing is left for the residual.",
+            f"{design.p} fixed columns for {design.n_effective} rows: nothing is left for the "
+            "residual.",
             fix="simplify the fixed part, or bring more data",
         )
     cp = compute_crossproducts(design)
@@ -116,6 +153,16 @@ def _check_residual(cp: CrossProducts) -> None:
         )
 
 
+def _check_sigma(estimate: Estimate, cp: CrossProducts) -> None:
+    """Refuse a search that failed because sigma ran to zero."""
+    if estimate.status is FitStatus.FAILED and estimate.sigma < 1e-6 * cp.coordinates.y_scale:
+        raise FitError(
+            "the fixed and random effects together reproduce the response exactly: "
+            "there is no residual to model.",
+            fix="check whether the response is constant within the levels of a factor",
+        )
+
+
 def _assemble(design: Design, objective: Objective, method: Method, optimum: Optimum) -> Estimate:
     layout, maps = objective.layout, objective.cp.coordinates
     k = layout.size
@@ -141,8 +188,6 @@ def _assemble(design: Design, objective: Objective, method: Method, optimum: Opt
         E = np.linalg.solve(R, t)
         b.append(maps.y_scale * u @ E.T)
         cov_b.append(sigma_raw**2 * E @ C @ E.T)
-    jacobian = variance_jacobian(design, working, maps.Z_maps, sigma_raw)
-    H = optimum.hessian if method == "MAP" else _joint_hessian(objective, optimum, f.r2, given.R)
     return Estimate(
         method=method,
         beta=back @ (maps.y_scale * fixed.beta) + shift,
@@ -155,32 +200,8 @@ def _assemble(design: Design, objective: Objective, method: Method, optimum: Opt
         n_params=design.p + k + 1,
         variance_names=variance_names(design),
         variance_values=variance_values(design, T, sigma_raw),
-        variance_cov=_variance_cov(H, optimum.free[:k], jacobian),
         status=optimum.status,
         decrement=optimum.decrement,
         evaluations=optimum.evaluations,
         trace=optimum.trace,
     )
-
-
-def _joint_hessian(
-    objective: Objective, optimum: Optimum, r2: float, R: list[FloatArray]
-) -> FloatArray:
-    """Hessian in (T, log sigma) from that of the criterion with sigma profiled out.
-
-    With F(T) = log|M| + df log r^2 and f(T, sigma) = log|M| + 2 df log sigma + r^2/sigma^2,
-    at the optimum f_TT = F'' + df r2' r2''/r^4, f_Ts = -2 r2'/sigma^2 and f_ss = 4 df.
-    """
-    df, k = objective.df, objective.layout.size
-    d_r2 = objective.layout.pack([-2.0 * r for r in R])
-    H = np.empty((k + 1, k + 1))
-    H[:k, :k] = optimum.hessian + df * np.outer(d_r2, d_r2) / r2**2
-    H[:k, k] = H[k, :k] = -2.0 * d_r2 * df / r2
-    H[k, k] = 4.0 * df
-    return H
-
-
-def _variance_cov(H: FloatArray, free: FloatArray, jacobian: FloatArray) -> FloatArray:
-    if not np.isfinite(H[np.ix_(np.append(free, True), np.append(free, True))]).all():
-        return np.full((len(jacobian),) * 2, np.nan)
-    return variance_covariance(H, free, jacobian)

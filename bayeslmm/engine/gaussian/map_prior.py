@@ -87,8 +87,10 @@ def _of_covariance(cov: FloatArray, factor: str, priors: PriorSet) -> tuple[floa
         total += float(prior.logpdf(sd[k]))
         if sd[k] > 0:
             D[k, k] += float(prior.dlogpdf(sd[k])) / (2.0 * sd[k])
-    lkj = priors.corr.get(factor)
-    for start, stop in priors.blocks[factor] if lkj is not None else ():
+    if factor not in priors.corr:
+        return total, D
+    lkj = priors.corr[factor]
+    for start, stop in priors.blocks[factor]:
         block = slice(start, stop)
         total += lkj.log_constant(stop - start)
         if lkj.eta != 1.0:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayeslmm.design.design import BoolArray
 from bayeslmm.engine.blocks import FloatArray
 from bayeslmm.engine.gaussian.criterion import (
     Factorisation,
@@ -21,10 +22,53 @@ from bayeslmm.engine.gaussian.criterion import (
     solve,
 )
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts
-from bayeslmm.engine.gaussian.parameters import Layout
+from bayeslmm.engine.gaussian.information import average_information
+from bayeslmm.engine.gaussian.parameters import Layout, term_blocks
 
 type VariancePrior = Callable[[list[FloatArray], float], tuple[float, list[FloatArray], float]]
 """(T_w, sigma_w) -> log prior, its derivatives in T_w at fixed sigma, and in log sigma_w."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Point:
+    """A criterion at a vector: its value, its gradient, and its curvature when asked."""
+
+    x: FloatArray
+    value: float
+    gradient: FloatArray
+    curvature: Callable[[], FloatArray]
+
+    @classmethod
+    def outside(cls, x: FloatArray) -> Point:
+        """A vector at which the criterion has no value."""
+        return cls(x, np.inf, np.zeros_like(x), lambda: np.eye(len(x)))
+
+
+def gradient_differences(
+    criterion: Callable[[FloatArray], Point], x: FloatArray, free: BoolArray
+) -> FloatArray:
+    """Hessian in the free entries, by central differences of the exact gradient."""
+    at = np.flatnonzero(free)
+    H = np.empty((len(at), len(at)))
+    for row, k in enumerate(at):
+        h = 1e-4 * max(abs(x[k]), 0.05)
+        step = np.zeros_like(x)
+        step[k] = h
+        H[row] = (criterion(x + step).gradient - criterion(x - step).gradient)[at] / (2.0 * h)
+    return np.asarray((H + H.T) / 2.0)
+
+
+def _upward_bend(T: FloatArray, gradient: FloatArray, pattern: BoolArray) -> FloatArray:
+    """The positive semidefinite part of -4 N = dev' T^-1, term by term, where T has an inverse."""
+    out = np.zeros_like(T)
+    for block in term_blocks(pattern):
+        square = np.ix_(block, block)
+        pivots = np.abs(np.diag(T)[block])
+        if pivots.min() > 1e-8:
+            bend = np.linalg.solve(T[square].T, gradient[square].T).T
+            values, vectors = np.linalg.eigh((bend + bend.T) / 2.0)
+            out[square] = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,28 +133,68 @@ class Objective:
         """Sigma that minimises the deviance given T, on the working scale."""
         return float(np.sqrt(f.r2 / self.df))
 
-    def profiled(self, x: FloatArray) -> tuple[float, FloatArray]:
-        """Deviance at the best sigma, and its gradient."""
+    def profiled(self, x: FloatArray) -> Point:
+        """Deviance at the best sigma given T, in the free entries of T."""
         T = self.layout.unpack(x)
         f = self.factorise(T)
         if f is None or not f.r2 > 0:
-            return np.inf, np.zeros_like(x)
+            return Point.outside(x)
         sigma2 = f.r2 / self.df
         s = solve(f, given_fixed=not self.reml)
-        gradient = [2.0 * G - 2.0 * R / sigma2 for G, R in zip(s.G, s.R, strict=True)]
-        return self.deviance(f, np.sqrt(sigma2)), self.layout.pack(self._in_design_order(gradient))
+        full = [2.0 * G - 2.0 * R / sigma2 for G, R in zip(s.G, s.R, strict=True)]
+        full = self._in_design_order(full)
+
+        def curvature() -> FloatArray:
+            return self._expected_curvature(f, s, sigma2, T, full)
+
+        return Point(x, self.deviance(f, np.sqrt(sigma2)), self.layout.pack(full), curvature)
 
     def profiled_value(self, x: FloatArray) -> float:
         """Deviance at the best sigma."""
         f = self.factorise(self.layout.unpack(x))
         return np.inf if f is None or not f.r2 > 0 else self.deviance(f, self.best_sigma(f))
 
-    def joint(self, x: FloatArray) -> tuple[float, FloatArray]:
-        """Deviance less twice the log prior at (T, log sigma), and its gradient."""
+    def _expected_curvature(
+        self,
+        f: Factorisation,
+        s: Solution,
+        sigma2: float,
+        T: list[FloatArray],
+        gradient: list[FloatArray],
+    ) -> FloatArray:
+        """Curvature of the profiled deviance in the entries of T: average information,
+        sigma profiled out, plus what the criterion's slope in T T' adds.
+
+        With d(dev) = -2 tr(N d(TT')), a step D in T adds -2 tr(N D D'); dev' = -4 N T
+        gives N without more work. Only its part that curves upwards is kept.
+        """
+        ordered = [self.layout.patterns[k] for k in self.cp.order]
+        AI, cross = average_information(f, s, ordered, sigma2)
+        H = 2.0 * (AI - np.outer(cross, cross) * sigma2 / (2.0 * f.r2))
+        starts = np.concatenate([[0], np.cumsum([int(p.sum()) for p in ordered])])
+        place = np.empty(self.layout.size, dtype=np.int64)
+        at = 0
+        for k in np.argsort(self.cp.order):
+            size = starts[k + 1] - starts[k]
+            place[at : at + size] = np.arange(starts[k], starts[k + 1])
+            at += size
+        H = H[np.ix_(place, place)]
+        at = 0
+        for t, g, p in zip(T, gradient, self.layout.patterns, strict=True):
+            entries = np.argwhere(p)
+            bend = _upward_bend(t, g, p)
+            same_column = entries[:, 1][:, None] == entries[:, 1][None, :]
+            block = slice(at, at + len(entries))
+            H[block, block] += same_column * bend[np.ix_(entries[:, 0], entries[:, 0])]
+            at += len(entries)
+        return H
+
+    def joint(self, x: FloatArray) -> Point:
+        """Deviance less twice the log prior, in (free entries of T, log sigma)."""
         T, sigma = self.layout.unpack(x[:-1]), float(np.exp(x[-1]))
         f = self.factorise(T, sigma)
         if f is None or not np.isfinite(sigma) or sigma == 0.0:
-            return np.inf, np.zeros_like(x)
+            return Point.outside(x)
         s = solve(f, given_fixed=not self.reml)
         gradient = self._in_design_order(
             [2.0 * G - 2.0 * R / sigma**2 for G, R in zip(s.G, s.R, strict=True)]
@@ -127,23 +211,19 @@ class Objective:
             gradient = [g - 2.0 * d for g, d in zip(gradient, dT, strict=True)]
             log_sigma -= 2.0 * dlog_sigma
         if not np.isfinite(value):
-            return np.inf, np.zeros_like(x)
-        return value, np.append(self.layout.pack(gradient), log_sigma)
+            return Point.outside(x)
+
+        def curvature() -> FloatArray:
+            return gradient_differences(self.joint, x, np.ones(len(x), dtype=bool))
+
+        return Point(x, value, np.append(self.layout.pack(gradient), log_sigma), curvature)
 
     def solve(self, f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> Solution:
         """Effects and blocks in the order of the design."""
         s = solve(f, given_fixed=given_fixed, curvature=curvature)
         order = self._in_design_order
-        return Solution(
-            order(s.u),
-            order(s.C),
-            order(s.G),
-            order(s.R),
-            order(s.gg),
-            order(s.ZPZ),
-            s.beta,
-            s.C_beta,
-        )
+        per_factor = [order(x) for x in (s.u, s.g, s.C, s.G, s.R, s.gg, s.ZPZ)]
+        return Solution(*per_factor, s.beta, s.C_beta)
 
     def _in_design_order(self, items: list[FloatArray]) -> list[FloatArray]:
         out = list(items)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayeslmm.design import Design
-from bayeslmm.engine.blocks import FloatArray
+from bayeslmm.design.design import BoolArray
+from bayeslmm.engine.blocks import FloatArray, IntArray
 from bayeslmm.engine.gaussian.working import Coordinates
 
 # Entries of T this far below the others are rounding of an exact zero.
@@ -26,7 +27,7 @@ class Layout:
         R of each factor, T_w = R T.
     """
 
-    patterns: tuple[FloatArray, ...]
+    patterns: tuple[BoolArray, ...]
     maps: tuple[FloatArray, ...]
 
     @classmethod
@@ -61,9 +62,9 @@ class Layout:
         return self.pack([np.eye(len(p)) for p in self.patterns])
 
     @property
-    def diagonal(self) -> FloatArray:
+    def diagonal(self) -> IntArray:
         """Positions of diagonal entries in the vector."""
-        return np.flatnonzero(self.pack([np.eye(len(p)) for p in self.patterns]))
+        return np.flatnonzero(self.start()).astype(np.int64)
 
     def to_raw(self, working: Sequence[FloatArray]) -> list[FloatArray]:
         """T on the user's scale from T in working coordinates."""
@@ -99,3 +100,14 @@ def lower_factor(T: FloatArray) -> FloatArray:
             rest = rest * np.where(np.diag(rest) < 0, -1.0, 1.0)
             L[j + 1 :, j + 1 : j + 1 + rest.shape[1]] = rest
     return np.asarray(L * safe[:, None])
+
+
+def term_blocks(pattern: BoolArray) -> list[IntArray]:
+    """Columns of each term of a factor: runs joined by correlations."""
+    groups: list[list[int]] = []
+    for j in range(len(pattern)):
+        if groups and pattern[j, groups[-1][0]]:
+            groups[-1].append(j)
+        else:
+            groups.append([j])
+    return [np.array(g, dtype=np.int64) for g in groups]

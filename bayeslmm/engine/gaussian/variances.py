@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bayeslmm.design import Design, Factor
+from bayeslmm.design.design import BoolArray
 from bayeslmm.engine.blocks import FloatArray
 
 
@@ -80,25 +81,27 @@ def variance_jacobian(
     return np.array(rows)
 
 
-def variance_covariance(hessian: FloatArray, free: FloatArray, jacobian: FloatArray) -> FloatArray:
-    """Covariance of the reported parameters from the Hessian of -2 log L in (T_w, log sigma).
+def variance_covariance(hessian: FloatArray, free: BoolArray, jacobian: FloatArray) -> FloatArray:
+    """Covariance of the reported parameters from the Hessian of -2 log L.
 
-    Entries of T held at zero are conditioned on; parameters that depend on them
-    (an SD of zero, a correlation of plus or minus one) get NaN.
+    Parameters
+    ----------
+    hessian : ndarray, shape (f + 1, f + 1)
+        In the f free entries of T and log sigma.
+    free : ndarray of bool, shape (k,)
+        Entries of T held at zero are conditioned on; parameters that depend on
+        them (an SD of zero, a correlation of plus or minus one) get NaN.
+    jacobian : ndarray, shape (parameters, k + 1)
     """
-    at = np.append(np.flatnonzero(free), len(free))
-    inner = hessian[np.ix_(at, at)] / 2.0
-    values, vectors = np.linalg.eigh(inner)
+    values, vectors = np.linalg.eigh(hessian / 2.0)
     with np.errstate(divide="ignore"):
         inverse = np.where(values > 1e-12 * max(values.max(), 1e-300), 1.0 / values, np.nan)
-    cov = (vectors * inverse) @ vectors.T
-    J = jacobian[:, at]
-    out = J @ cov @ J.T
-    held = np.flatnonzero(~free)
-    depends = np.zeros(len(jacobian), dtype=bool)
-    if len(held):
-        depends = ~(np.abs(jacobian[:, held]) == 0.0).all(axis=1)
-    bad = depends | ~np.isfinite(jacobian).all(axis=1) | (np.abs(J).max(axis=1, initial=0.0) == 0.0)
+    J = jacobian[:, np.append(free, True)]
+    finite = np.isfinite(jacobian).all(axis=1)
+    J = np.where(finite[:, None], J, 0.0)
+    out = J @ (vectors * inverse) @ vectors.T @ J.T
+    held = jacobian[:, :-1][:, np.logical_not(free)]
+    bad = ~finite | (held != 0.0).any(axis=1) | (J == 0.0).all(axis=1)
     out[bad, :] = np.nan
     out[:, bad] = np.nan
     return np.asarray(out)

@@ -1,0 +1,191 @@
+"""Different models of the same data: information criteria, or LOO for posteriors."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.comparison.kinds import PointLike, PosteriorLike, check_fits, is_posterior
+from bayeslmm.comparison.same import data_difference
+from bayeslmm.comparison.tables import STYLE, Table, column
+from bayeslmm.errors import ArgumentError
+
+_WIDTH = 100
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelComparison:
+    """Models in order of merit; prints itself.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Point fits: ``model``, ``method``, ``npar``, ``llf``, ``aic``, ``bic``,
+        ``delta_aic``, ``delta_bic``, the lowest AIC first. Posteriors: what
+        ``arviz.compare`` gives, the highest expected log predictive density first.
+    caption : str
+        What was compared and how to read it.
+    """
+
+    table: pd.DataFrame
+    caption: str
+
+    def __repr__(self) -> str:
+        return "\n".join([self._rendered().text("  "), "", *textwrap.wrap(self.caption, _WIDTH)])
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return (
+            f"<style>{STYLE}</style>{self._rendered().html()}<p>{html.escape(self.caption)}</p>"
+        )
+
+    def _rendered(self) -> Table:
+        frame = self.table.reset_index(drop="model" in self.table.columns)
+        cells: dict[str, list[str]] = {}
+        words = 0
+        for name, values in frame.items():
+            floating = pd.api.types.is_float_dtype(values)
+            if not pd.api.types.is_numeric_dtype(values) and words == len(cells):
+                words += 1
+            cells[str(name)] = column(values, 3) if floating else [str(v) for v in values]
+        rows = tuple(zip(*cells.values(), strict=True))
+        return Table(tuple(cells), rows, text_columns=max(words, 1))
+
+
+def compare_models(models: Mapping[str, Any]) -> ModelComparison:
+    """Compare different models of the same data.
+
+    Parameters
+    ----------
+    models : mapping of str to fit
+        All point fits, by one method, or all posteriors.
+
+    Returns
+    -------
+    ModelComparison
+        AIC and BIC for point fits; PSIS-LOO and stacking weights for posteriors.
+
+    Raises
+    ------
+    ArgumentError
+        Fewer than two fits, kinds or methods mixed, other data, REML fits with other
+        fixed effects (their likelihoods are of different things: refit by ML), or MAP.
+
+    Examples
+    --------
+    >>> import bayeslmm as bl
+    >>> model = bl.Model("Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"))
+    >>> plain = model.update("Reaction ~ Days + (1 | Subject)")
+    >>> table = compare_models({"slopes": model.fit(), "intercepts": plain.fit()}).table
+    >>> table["model"].tolist(), table["delta_aic"].round(2).tolist()
+    (['slopes', 'intercepts'], [0.0, 38.84])
+    """
+    if not isinstance(models, Mapping) or len(models) < 2:
+        raise ArgumentError(
+            "compare_models takes two fits or more, by name.",
+            found=type(models).__name__,
+            fix='compare_models({"with slopes": fit1, "without": fit2})',
+        )
+    check_fits(models)
+    _check_data(models)
+    points = {k: f for k, f in models.items() if not is_posterior(f)}
+    posteriors = {k: f for k, f in models.items() if is_posterior(f)}
+    if points and posteriors:
+        raise ArgumentError(
+            "point fits and posteriors have no criterion in common.",
+            found=f"point fits: {', '.join(points)}; posteriors: {', '.join(posteriors)}",
+            fix="sample every model, or fit every model",
+        )
+    return _compare_points(points) if points else _compare_posteriors(posteriors)
+
+
+def _check_data(models: Mapping[str, Any]) -> None:
+    (first, reference), *others = models.items()
+    continuous = {k: f.design.family.name == "gaussian" for k, f in models.items()}
+    if len(set(continuous.values())) > 1:
+        raise ArgumentError(
+            "a model of densities and one of probabilities have no scale in common.",
+            found=", ".join(f"{k}: {f.design.family.name}" for k, f in models.items()),
+            fix="compare families of counts with each other",
+        )
+    for name, fit in others:
+        if differs := data_difference(reference.design, fit.design):
+            raise ArgumentError(
+                f"{first!r} and {name!r} are not models of the same data: {differs}.",
+                fix="fit both to the same rows and the same response; rows with missing values in "
+                "any predictor must be left out of both",
+            )
+
+
+def _compare_points(fits: Mapping[str, PointLike]) -> ModelComparison:
+    methods = {k: f.estimate.method for k, f in fits.items()}
+    found = ", ".join(f"{k}: {m}" for k, m in methods.items())
+    if "MAP" in methods.values():
+        raise ArgumentError(
+            "a posterior mode (MAP) has no AIC or BIC.",
+            found=found,
+            fix='model.fit("ML"), or model.sample() and LOO',
+        )
+    if len(set(methods.values())) > 1:
+        raise ArgumentError(
+            "REML and ML likelihoods cannot be compared.", found=found, fix="refit all by ML"
+        )
+    method = next(iter(methods.values()))
+    fixed = {k: f.design.fixed_names for k, f in fits.items()}
+    first, *others = (f.design for f in fits.values())
+    same = all(
+        first.fixed_names == d.fixed_names and np.allclose(first.X, d.X, rtol=1e-10)
+        for d in others
+    )
+    if method == "REML" and not same:
+        raise ArgumentError(
+            "REML fits with different fixed effects cannot be compared: each is the likelihood "
+            "of other contrasts of the data.",
+            found="; ".join(f"{k}: {', '.join(v)}" for k, v in fixed.items()),
+            fix='refit by ML: model.fit("ML")',
+        )
+    table = pd.DataFrame(
+        {
+            "model": list(fits),
+            "method": list(methods.values()),
+            "npar": [f.estimate.n_params for f in fits.values()],
+            "llf": [f.llf for f in fits.values()],
+            "aic": [f.aic for f in fits.values()],
+            "bic": [f.bic for f in fits.values()],
+        }
+    )
+    for name in ("aic", "bic"):
+        table[f"delta_{name}"] = table[name] - table[name].min()
+    table = table.sort_values("aic", ignore_index=True, kind="stable")
+    n = next(iter(fits.values())).nobs
+    caption = (
+        f"{method} fits of {n} rows, lowest AIC first; npar counts fixed effects, variance "
+        "parameters and sigma, as lme4 does."
+    )
+    return ModelComparison(table, caption)
+
+
+def _compare_posteriors(fits: Mapping[str, PosteriorLike]) -> ModelComparison:
+    missing = [k for k, f in fits.items() if "log_likelihood" not in f.datatree.children]
+    if missing:
+        raise ArgumentError(
+            f"no log likelihood was stored for {', '.join(missing)}.",
+            fix="sample the model again with model.sample()",
+        )
+    import arviz_stats
+
+    table: pd.DataFrame = arviz_stats.compare(
+        {k: f.datatree for k, f in fits.items()}, method="stacking", round_to="none"
+    )
+    caption = (
+        "Expected log predictive density of one row left out at a time (PSIS-LOO), best first; "
+        "weights by stacking. The random effects are given: it hardly sees predictors that vary "
+        "between levels only."
+    )
+    return ModelComparison(table.rename_axis("model"), caption)

@@ -1,0 +1,145 @@
+"""Every parameter of a model as a row, with its estimate or its draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.comparison.kinds import PosteriorLike
+from bayeslmm.design import Design
+from bayeslmm.design.design import FloatArray
+from bayeslmm.engine.estimate import Estimate
+from bayeslmm.engine.gaussian.variances import correlated_pairs
+from bayeslmm.errors import ArgumentError
+from bayeslmm.fitting import fit_point
+from bayeslmm.outcomes import FitStatus
+from bayeslmm.priors.names import INTERCEPT
+from bayeslmm.results.posterior import parameter_draws
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row: its name in every posterior, its kind, and the factor it belongs to."""
+
+    name: str
+    kind: str
+    factor: str = ""
+
+
+def parameters(design: Design) -> list[Parameter]:
+    """Fixed effects, SDs and correlations by factor, the family's own, and ICCs."""
+    rows = [Parameter(f"beta[{k}]", "fixed") for k in design.fixed_names]
+    for f in design.factors:
+        names = f.column_names
+        rows += [Parameter(f"sd_{f.name}[{k}]", "sd", f.name) for k in names]
+        rows += [
+            Parameter(f"corr_{f.name}[{names[j]}, {names[i]}]", "corr", f.name)
+            for i, j in correlated_pairs(f)
+        ]
+    rows += [Parameter(k, "residual" if k == "sigma" else "family") for k in design.family.auxiliary]
+    if has_icc(design):
+        rows += [Parameter(f"icc[{f.name}]", "icc", f.name) for f in design.factors]
+    return rows
+
+
+def has_icc(design: Design) -> bool:
+    """Whether intraclass correlations are one number each.
+
+    They are var / (sum of the variances + sigma^2) of a Gaussian model whose factors
+    have an intercept only. With random slopes the share depends on the slope's
+    predictor, and the rows are left out.
+    """
+    return (
+        bool(design.factors)
+        and design.family.name == "gaussian"
+        and all(f.column_names == (INTERCEPT,) for f in design.factors)
+    )
+
+
+def point_values(design: Design, e: Estimate) -> pd.DataFrame:
+    """Estimate and standard error by parameter.
+
+    Standard errors of ICCs are by the delta method; NaN where a component is on the
+    boundary.
+    """
+    values = dict(zip((f"beta[{k}]" for k in design.fixed_names), e.beta, strict=True))
+    errors = dict(zip(values, np.sqrt(np.diag(e.cov_beta)), strict=True))
+    values |= dict(zip(e.variance_names, e.variance_values, strict=True))
+    errors |= dict(zip(e.variance_names, np.sqrt(np.diag(e.variance_cov)), strict=True))
+    if has_icc(design):
+        sds, cov = e.variance_values, e.variance_cov
+        total = float(np.sum(sds**2))
+        share = sds**2 / total
+        slope = (2.0 * sds / total) * (np.eye(len(sds)) - share[:, None])
+        se = np.sqrt(np.diag(slope @ cov @ slope.T))
+        for k, f in enumerate(design.factors):
+            values[f"icc[{f.name}]"], errors[f"icc[{f.name}]"] = share[k], se[k]
+    names = [p.name for p in parameters(design)]
+    return pd.DataFrame(
+        {"estimate": [values[k] for k in names], "std_error": [errors[k] for k in names]},
+        index=names,
+        dtype=float,
+    )
+
+
+def all_draws(fit: PosteriorLike) -> dict[str, FloatArray]:
+    """Draws by parameter, each (draws,), ICCs too."""
+    draws = parameter_draws(fit.design, fit.datatree)
+    if has_icc(fit.design):
+        variances = {
+            f.name: draws[f"sd_{f.name}[{INTERCEPT}]"] ** 2 for f in fit.design.factors
+        }
+        total = sum(variances.values(), draws["sigma"] ** 2)
+        draws |= {f"icc[{k}]": v / total for k, v in variances.items()}
+    return draws
+
+
+def posterior_values(
+    fit: PosteriorLike, draws: Mapping[str, FloatArray], mode: Estimate | None, level: float
+) -> pd.DataFrame:
+    """Mode, median, mean, SD and equal-tailed interval by parameter."""
+    low = (1.0 - level) / 2.0
+    names = [p.name for p in parameters(fit.design)]
+    matrix = np.array([draws[k] for k in names])
+    q = np.quantile(matrix, [low, 0.5, 1.0 - low], axis=1)
+    modes = np.full(len(names), np.nan)
+    if mode is not None:
+        modes = point_values(fit.design, mode)["estimate"].to_numpy()
+    return pd.DataFrame(
+        {
+            "mode": modes,
+            "median": q[1],
+            "mean": matrix.mean(axis=1),
+            "sd": matrix.std(axis=1, ddof=1),
+            "lower": q[0],
+            "upper": q[2],
+        },
+        index=names,
+    )
+
+
+def joint_mode(fit: PosteriorLike) -> tuple[Estimate | None, str]:
+    """The posterior's joint mode of SDs, correlations and sigma, and why there is none.
+
+    It is the MAP estimate of the same design under the same priors: no Jacobian, the
+    fixed effects integrated out and reported at their conditional mean.
+
+    Returns
+    -------
+    tuple of Estimate or None, and str
+        The words are empty where there is a mode.
+    """
+    if fit.design.family.name != "gaussian" or fit.design.family.link.name != "identity":
+        return None, "no mode: it is computed for the Gaussian family with identity link only"
+    if fit.priors.normal_beta() is None:
+        return None, "no mode: it needs Normal or Flat priors of the fixed effects"
+    try:
+        mode = fit_point(fit.design, "MAP", fit.priors)
+    except ArgumentError as error:
+        return None, f"no mode: {error.what}"
+    if mode.status is FitStatus.FAILED:
+        return None, "no mode: the optimiser did not find it"
+    return mode, ""

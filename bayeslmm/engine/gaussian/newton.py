@@ -1,0 +1,123 @@
+"""Descent by Newton-like steps: expected curvature far away, secant updates close by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import minimize
+
+from bayeslmm.design.design import BoolArray
+from bayeslmm.engine.blocks import FloatArray
+from bayeslmm.engine.gaussian.objective import Point
+
+type Criterion = Callable[[FloatArray], Point]
+
+# Newton decrement (in units of the deviance) below which nothing is left to gain.
+DECREMENT = 1e-12
+# Below this decrement the curvature is improved by secants instead of evaluated anew.
+_CLOSE = 0.05
+# A step changes no entry by more than this, or by more than its own size.
+_LONGEST = 2.0
+_SHRINK = (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3)
+
+
+class Counted:
+    """A criterion that remembers what it returned."""
+
+    def __init__(self, criterion: Criterion) -> None:
+        self.criterion = criterion
+        self.trace: list[tuple[float, float]] = []
+
+    def __call__(self, x: FloatArray) -> Point:
+        point = self.criterion(x)
+        self.trace.append((point.value, float(np.abs(point.gradient).max(initial=0.0))))
+        return point
+
+
+def newton_step(H: FloatArray, gradient: FloatArray) -> tuple[FloatArray, float]:
+    """Step -H^-1 g and decrement g'H^-1 g / 2, eigenvalues of H made positive."""
+    if len(gradient) == 0:
+        return gradient, 0.0
+    values, vectors = np.linalg.eigh(H)
+    floor = 1e-10 * max(float(np.abs(values).max()), 1e-300)
+    along = vectors.T @ gradient
+    damped = np.maximum(np.abs(values), floor)
+    return -vectors @ (along / damped), 0.5 * float(np.sum(along**2 / damped))
+
+
+def descend(
+    criterion: Criterion, start: Point, free: BoolArray, most: int = 200
+) -> tuple[Point, FloatArray]:
+    """Walk from a point to where the decrement is rounding; free entries only.
+
+    Returns
+    -------
+    Point
+    H : ndarray
+        Curvature in the free entries there: expected, improved by secants.
+    """
+    at, point = np.flatnonzero(free), start
+    H = point.curvature()[np.ix_(at, at)]
+    for _ in range(most):
+        step, decrement = newton_step(H, point.gradient[at])
+        if decrement < DECREMENT:
+            break
+        following = _search(criterion, point, at, step, decrement)
+        if following is None:
+            fresh = point.curvature()[np.ix_(at, at)]
+            if np.array_equal(fresh, H) or decrement < 1e-8:
+                break
+            H = fresh
+            continue
+        if decrement > _CLOSE:
+            H = following.curvature()[np.ix_(at, at)]
+        else:
+            moved = (following.x - point.x)[at]
+            H = _secant(H, moved, (following.gradient - point.gradient)[at])
+        point = following
+    return point, H
+
+
+def _search(
+    criterion: Criterion, point: Point, at: FloatArray, step: FloatArray, decrement: float
+) -> Point | None:
+    """The first shortened step that lowers the criterion."""
+    room = np.maximum(_LONGEST, np.abs(point.x[at]))
+    step = step / max(1.0, float(np.max(np.abs(step) / room)))
+    for shrink in _SHRINK:
+        x = point.x.copy()
+        x[at] += shrink * step
+        trial = criterion(x)
+        # rounding of the value hides the last steps, which the gradient still sees
+        slack = 1e-13 * abs(point.value) if decrement < 1e-6 else 0.0
+        if trial.value <= point.value + slack:
+            return trial
+    return None
+
+
+def _secant(H: FloatArray, s: FloatArray, y: FloatArray) -> FloatArray:
+    """BFGS update of H, damped so that it stays positive definite."""
+    Hs = H @ s
+    curved, expected = float(s @ y), float(s @ Hs)
+    if expected <= 0.0:
+        return H
+    if curved < 0.2 * expected:
+        mix = 0.8 * expected / (expected - curved)
+        y = mix * y + (1.0 - mix) * Hs
+        curved = float(s @ y)
+    return H - np.outer(Hs, Hs) / expected + np.outer(y, y) / curved
+
+
+def quasi_newton(criterion: Criterion, x: FloatArray, scale: float) -> FloatArray:
+    """L-BFGS on the criterion over ``scale``: the second way, needing no curvature."""
+    if len(x) == 0:
+        return x
+
+    def scaled(x: FloatArray) -> tuple[float, FloatArray]:
+        point = criterion(x)
+        return point.value / scale, point.gradient / scale
+
+    options = {"ftol": 1e-10, "gtol": 1e-7, "maxiter": 2000, "maxcor": 20}
+    found = minimize(scaled, x, jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(found.x, dtype=np.float64)
