@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bayeslmm.design import Design
+from bayeslmm.design import Design, Factor
 from bayeslmm.design.design import FloatArray
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.errors import (
@@ -14,6 +14,7 @@ from bayeslmm.errors import (
     SingularFitWarning,
     warn,
 )
+from bayeslmm.formula.allowed import quote
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.priors import PriorSet
 
@@ -112,7 +113,7 @@ def _singular_words(design: Design, e: Estimate) -> str:
                     f"{values[f'corr_{f.name}[{here[0]}, {here[1]}]']:+.0f}"
                 )
             if pivots:
-                drops.append(_simpler(f.name, here, dead, t.text))
+                drops.append(_simpler(f, here, dead, t.text))
     advice = "; ".join(dict.fromkeys(d for d in drops if d))
     return (
         f"{'; '.join(zero + perfect)}.\n"
@@ -121,13 +122,15 @@ def _singular_words(design: Design, e: Estimate) -> str:
     )
 
 
-def _simpler(factor: str, columns: tuple[str, ...], dead: list[str], text: str) -> str:
+def _simpler(factor: Factor, columns: tuple[str, ...], dead: list[str], text: str) -> str:
     alive = [c for c in columns if c not in dead]
     if not alive:
         return f"drop {text}"
-    if dead or len(columns) == 2:
+    # a column of a categorical, `cond[lo]`, is not a term by itself
+    if (dead or len(columns) == 2) and not any("[" in c for c in columns):
         kept = [c for c in alive if c != columns[-1]] if not dead else alive
-        basis = " + ".join("1" if c == "Intercept" else c for c in kept)
-        basis = basis if "Intercept" in kept else f"0 + {basis}"
-        return f"drop a component: ({basis} | {factor})"
+        terms = [c if "(" in c or ":" in c else quote(c) for c in kept if c != "Intercept"]
+        basis = " + ".join(["1" if "Intercept" in kept else "0", *terms])
+        group = ":".join(quote(c) for c in factor.source)
+        return f"drop a component: ({basis} | {group})"
     return f"simplify {text}, for instance with ||"

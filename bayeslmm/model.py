@@ -13,7 +13,7 @@ from bayeslmm.data.table import to_frame
 from bayeslmm.design import build_design
 from bayeslmm.design.build import NaAction
 from bayeslmm.design.describe import Description, describe
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, suggest
 from bayeslmm.families import Family, resolve_family
 from bayeslmm.families.resolve import FAMILIES
 from bayeslmm.fits import PointFit, PosteriorFit
@@ -148,8 +148,11 @@ class Model:
         known = {*self._arguments, "data", "priors", "extra_namespace"}
         for name in arguments:
             if name not in known:
+                close = suggest(name, known)
                 raise ArgumentError(
-                    f"Model has no argument {name!r} to update.", found=", ".join(sorted(known))
+                    f"Model has no argument {name!r} to update.",
+                    found=", ".join(sorted(known)),
+                    fix=f"did you mean {close}=?" if close else None,
                 )
         kept: dict[str, Any] = {
             **self._arguments,

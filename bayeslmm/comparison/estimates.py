@@ -142,9 +142,7 @@ class EstimateComparison:
         if len(self.remarks):
             parts += ["", "Remarks"]
             for words in self._remark_lines():
-                parts += textwrap.wrap(
-                    words, _WIDTH, initial_indent="- ", subsequent_indent="  "
-                )
+                parts += textwrap.wrap(words, _WIDTH, initial_indent="- ", subsequent_indent="  ")
         return "\n".join(parts)
 
     def _repr_html_(self) -> str:
@@ -155,12 +153,14 @@ class EstimateComparison:
         )
 
     def _remark_lines(self) -> list[str]:
-        return [f"{r.parameter}: {r.remark}" for r in self.remarks.itertuples()]
+        same = self.remarks.groupby("remark", sort=False)["parameter"].agg(", ".join)
+        return [f"{parameter}: {remark}" for remark, parameter in same.items()]
 
     def _rendered(self) -> Table:
         low, high = tail_labels(self.level)
         heads = {"std_error": "SE", "lower": low, "upper": high, "sd": "SD"}
-        pairs = list(self.long.groupby(["fit", "statistic"], sort=False).groups)
+        columns = self.long.drop_duplicates(["fit", "statistic"])
+        pairs = list(zip(columns["fit"].map(str), columns["statistic"].map(str), strict=True))
         sizes = pd.Series([fit for fit, _ in pairs]).value_counts(sort=False)
         spread = self.long[self.long["statistic"].isin(["std_error", "sd"])]
         smallest = spread.groupby("parameter")["value"].min()
@@ -231,7 +231,7 @@ def compare_estimates(
             draws[name] = all_draws(fit)
             values, method = posterior_values(fit, draws[name], modes[name], level), "posterior"
         else:
-            values, method = point_values(fit.design, fit.estimate), fit.estimate.method
+            values, method = point_values(fit), fit.estimate.method
         frames.append(_long(values, kinds, name, method))
     first = next(iter(named.values())).design
     if first.family.name == "gaussian" and first.factors and not has_icc(first):
@@ -244,9 +244,7 @@ def compare_estimates(
 def _named(fits: Sequence[Any], names: Sequence[str] | None) -> dict[str, Any]:
     """Fits by name; default names that repeat are numbered."""
     if names is None:
-        kinds = [
-            f.estimate.method if hasattr(f, "estimate") else "posterior" for f in fits
-        ]
+        kinds = [f.estimate.method if hasattr(f, "estimate") else "posterior" for f in fits]
         names = [
             k if kinds.count(k) == 1 else f"{k} {kinds[: i + 1].count(k)}"
             for i, k in enumerate(kinds)

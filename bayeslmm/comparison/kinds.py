@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeIs
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from bayeslmm.results.definition import ModelDefinition
 
 if TYPE_CHECKING:
     import xarray as xr
+    from typing_extensions import TypeIs
 
 
 class AnyFit(Protocol):
@@ -48,6 +49,8 @@ class PointLike(AnyFit, Protocol):
     estimate: Estimate
     df_method: str
 
+    @property
+    def variance_cov(self) -> pd.DataFrame: ...  # noqa: D102
     @property
     def llf(self) -> float: ...  # noqa: D102
     @property

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayeslmm.comparison.kinds import PointLike, PosteriorLike, check_fits, is_posterior
 from bayeslmm.comparison.same import data_difference
-from bayeslmm.comparison.tables import STYLE, Table, column
+from bayeslmm.comparison.tables import STYLE, Table
 from bayeslmm.errors import ArgumentError
 
 _WIDTH = 100
@@ -41,9 +41,7 @@ class ModelComparison:
     def _repr_html_(self) -> str:
         import html
 
-        return (
-            f"<style>{STYLE}</style>{self._rendered().html()}<p>{html.escape(self.caption)}</p>"
-        )
+        return f"<style>{STYLE}</style>{self._rendered().html()}<p>{html.escape(self.caption)}</p>"
 
     def _rendered(self) -> Table:
         frame = self.table.reset_index(drop="model" in self.table.columns)
@@ -53,7 +51,9 @@ class ModelComparison:
             floating = pd.api.types.is_float_dtype(values)
             if not pd.api.types.is_numeric_dtype(values) and words == len(cells):
                 words += 1
-            cells[str(name)] = column(values, 3) if floating else [str(v) for v in values]
+            cells[str(name)] = (
+                [f"{v:.2f}" for v in values] if floating else [str(v) for v in values]
+            )
         rows = tuple(zip(*cells.values(), strict=True))
         return Table(tuple(cells), rows, text_columns=max(words, 1))
 
@@ -140,8 +140,7 @@ def _compare_points(fits: Mapping[str, PointLike]) -> ModelComparison:
     fixed = {k: f.design.fixed_names for k, f in fits.items()}
     first, *others = (f.design for f in fits.values())
     same = all(
-        first.fixed_names == d.fixed_names and np.allclose(first.X, d.X, rtol=1e-10)
-        for d in others
+        first.fixed_names == d.fixed_names and np.allclose(first.X, d.X, rtol=1e-10) for d in others
     )
     if method == "REML" and not same:
         raise ArgumentError(
@@ -180,7 +179,8 @@ def _compare_posteriors(fits: Mapping[str, PosteriorLike]) -> ModelComparison:
         )
     import arviz_stats
 
-    table: pd.DataFrame = arviz_stats.compare(
+    untyped: Any = arviz_stats
+    table: pd.DataFrame = untyped.compare(
         {k: f.datatree for k, f in fits.items()}, method="stacking", round_to="none"
     )
     caption = (

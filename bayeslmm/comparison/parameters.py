@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayeslmm.comparison.kinds import PosteriorLike
+from bayeslmm.comparison.kinds import PointLike, PosteriorLike
 from bayeslmm.design import Design
 from bayeslmm.design.design import FloatArray
 from bayeslmm.engine.estimate import Estimate
@@ -39,7 +39,9 @@ def parameters(design: Design) -> list[Parameter]:
             Parameter(f"corr_{f.name}[{names[j]}, {names[i]}]", "corr", f.name)
             for i, j in correlated_pairs(f)
         ]
-    rows += [Parameter(k, "residual" if k == "sigma" else "family") for k in design.family.auxiliary]
+    rows += [
+        Parameter(k, "residual" if k == "sigma" else "family") for k in design.family.auxiliary
+    ]
     if has_icc(design):
         rows += [Parameter(f"icc[{f.name}]", "icc", f.name) for f in design.factors]
     return rows
@@ -59,39 +61,44 @@ def has_icc(design: Design) -> bool:
     )
 
 
-def point_values(design: Design, e: Estimate) -> pd.DataFrame:
+def point_estimates(design: Design, e: Estimate) -> pd.Series[float]:
+    """Estimates by parameter, ICCs too."""
+    values = dict(zip((f"beta[{k}]" for k in design.fixed_names), e.beta, strict=True))
+    values |= dict(zip(e.variance_names, e.variance_values, strict=True))
+    if has_icc(design):
+        share = e.variance_values**2 / np.sum(e.variance_values**2)
+        values |= {f"icc[{f.name}]": share[k] for k, f in enumerate(design.factors)}
+    names = [p.name for p in parameters(design)]
+    return pd.Series([values[k] for k in names], index=names, dtype=float)
+
+
+def point_values(fit: PointLike) -> pd.DataFrame:
     """Estimate and standard error by parameter.
 
-    Standard errors of ICCs are by the delta method; NaN where a component is on the
-    boundary.
+    Standard errors of SDs and correlations come from the observed information, those of
+    ICCs from it by the delta method; NaN where a component is on the boundary.
     """
-    values = dict(zip((f"beta[{k}]" for k in design.fixed_names), e.beta, strict=True))
-    errors = dict(zip(values, np.sqrt(np.diag(e.cov_beta)), strict=True))
-    values |= dict(zip(e.variance_names, e.variance_values, strict=True))
-    errors |= dict(zip(e.variance_names, np.sqrt(np.diag(e.variance_cov)), strict=True))
+    design, e = fit.design, fit.estimate
+    cov = fit.variance_cov.to_numpy()
+    errors = [*np.sqrt(np.diag(e.cov_beta)), *np.sqrt(np.diag(cov))]
     if has_icc(design):
-        sds, cov = e.variance_values, e.variance_cov
+        sds = e.variance_values
         total = float(np.sum(sds**2))
         share = sds**2 / total
         slope = (2.0 * sds / total) * (np.eye(len(sds)) - share[:, None])
-        se = np.sqrt(np.diag(slope @ cov @ slope.T))
-        for k, f in enumerate(design.factors):
-            values[f"icc[{f.name}]"], errors[f"icc[{f.name}]"] = share[k], se[k]
-    names = [p.name for p in parameters(design)]
-    return pd.DataFrame(
-        {"estimate": [values[k] for k in names], "std_error": [errors[k] for k in names]},
-        index=names,
-        dtype=float,
-    )
+        errors += list(np.sqrt(np.diag(slope @ cov @ slope.T))[:-1])
+    names = [*(f"beta[{k}]" for k in design.fixed_names), *e.variance_names]
+    names += [p.name for p in parameters(design) if p.kind == "icc"]
+    estimates = point_estimates(design, e)
+    se = pd.Series(errors, index=names, dtype=float).reindex(estimates.index)
+    return pd.DataFrame({"estimate": estimates, "std_error": se})
 
 
 def all_draws(fit: PosteriorLike) -> dict[str, FloatArray]:
     """Draws by parameter, each (draws,), ICCs too."""
     draws = parameter_draws(fit.design, fit.datatree)
     if has_icc(fit.design):
-        variances = {
-            f.name: draws[f"sd_{f.name}[{INTERCEPT}]"] ** 2 for f in fit.design.factors
-        }
+        variances = {f.name: draws[f"sd_{f.name}[{INTERCEPT}]"] ** 2 for f in fit.design.factors}
         total = sum(variances.values(), draws["sigma"] ** 2)
         draws |= {f"icc[{k}]": v / total for k, v in variances.items()}
     return draws
@@ -107,7 +114,7 @@ def posterior_values(
     q = np.quantile(matrix, [low, 0.5, 1.0 - low], axis=1)
     modes = np.full(len(names), np.nan)
     if mode is not None:
-        modes = point_values(fit.design, mode)["estimate"].to_numpy()
+        modes = point_estimates(fit.design, mode).to_numpy()
     return pd.DataFrame(
         {
             "mode": modes,

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.comparison.kinds import Fit, PosteriorLike, is_posterior
-from bayeslmm.comparison.parameters import Parameter, parameters, point_values
+from bayeslmm.comparison.parameters import Parameter, parameters, point_estimates
 from bayeslmm.comparison.tables import percent
 from bayeslmm.design.design import FloatArray
 from bayeslmm.engine.estimate import Estimate
@@ -80,9 +80,7 @@ def find_remarks(
         if not f.converged
     ]
     maps = {k: values[k]["estimate"] for k, m in points.items() if m == "MAP"}
-    maps |= {
-        k: point_values(posteriors[k].design, m)["estimate"] for k, m in modes.items() if m
-    }
+    maps |= {k: point_estimates(posteriors[k].design, m) for k, m in modes.items() if m}
     for p in parameters(next(iter(fits.values())).design):
         for name, fit in posteriors.items():
             at = values[name].xs(p.name, level="parameter")

@@ -42,7 +42,9 @@ def difference(a: Design, b: Design) -> str:
         return f"fixed effects {', '.join(a.fixed_names)} and {', '.join(b.fixed_names)}"
     if _random(a) != _random(b):
         return "their random terms differ"
-    if not all(np.array_equal(f.levels, g.levels) for f, g in zip(a.factors, b.factors, strict=True)):
+    if not all(
+        np.array_equal(f.levels, g.levels) for f, g in zip(a.factors, b.factors, strict=True)
+    ):
         return "the levels of their grouping factors differ"
     for name in ("X", "weights", "offset"):
         if not np.allclose(getattr(a, name), getattr(b, name), rtol=1e-10):

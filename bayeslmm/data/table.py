@@ -43,7 +43,11 @@ def to_frame(data: Any) -> pd.DataFrame:
             fix="rename or drop the extra columns",
         )
     if frame.shape[0] == 0:
-        raise DataError("the table has no rows.", found=f"columns: {', '.join(frame.columns)}")
+        raise DataError(
+            "the table has no rows.",
+            found=f"columns: {', '.join(frame.columns) or 'none'}",
+            fix="check what was read or filtered",
+        )
     return frame
 
 
@@ -86,7 +90,8 @@ def _size(values: Any) -> str:
     if isinstance(shape, tuple) and len(shape) > 1:
         return " x ".join(map(str, shape)) + " values"
     one = isinstance(values, str) or not hasattr(values, "__len__")
-    return "one value" if one else f"{len(values)} values"
+    count = 1 if one else len(values)
+    return f"{count} value{'s' if count != 1 else ''}"
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

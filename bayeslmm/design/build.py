@@ -213,8 +213,9 @@ def _with_arguments(
             added[f"{argument}="] = values.to_numpy()
         if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_complex_dtype(values):
             first = values.dropna().iloc[:1].tolist()
+            named = repr(given) if isinstance(given, str) else ""
             raise ArgumentError(
-                f"{argument}= is not numeric.",
+                f"{argument}={named} is not numeric.",
                 found=f"values such as {first[0]!r}" if first else None,
                 fix="one real number a row",
             )
@@ -246,7 +247,7 @@ def _complete_rows(frame: pd.DataFrame, used: list[str], na_action: NaAction) ->
             raise DataError(
                 f"column{'s' if len(empty) > 1 else ''} {', '.join(f'`{k}`' for k in empty)} "
                 f"{'have' if len(empty) > 1 else 'has'} no value at all: every row is missing.",
-                fix="leave it out of the model, or fill it",
+                fix="fill it, or leave it out of the model",
             )
         if not kept.any():
             raise DataError(

@@ -120,7 +120,11 @@ def _column_kind(values: pd.Series[Any], place: Place) -> ColumnKind:
     name, values = str(values.name), unboxed(values)
     if types.is_bool_dtype(values) or types.is_numeric_dtype(values):
         if types.is_complex_dtype(values):
-            raise DataError(f"column `{name}` holds complex numbers.", place=place)
+            raise DataError(
+                f"column `{name}` holds complex numbers.",
+                place=place,
+                fix="its real and its imaginary part can be columns",
+            )
         _refuse_infinite(values, place)
         return ColumnKind(name, None)
     if holds_times(values):

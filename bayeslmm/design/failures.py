@@ -19,29 +19,35 @@ def explained(
     """Our error in place of one raised in an evaluation: which term, which column, why."""
     term = _culprit(expression, run)
     place, names = place_of(term, expression), _names_in(term, expression)
+    levels = {n.name: found for n in names if (found := _levels(frame[n.name]))}
+    held = "; ".join(f"levels of `{k}`: {v}" for k, v in levels.items())
     if isinstance(error, BayeslmmError):
         if error.place is not None:
             return error
-        return type(error)(error.what, place=place, found=error.found, fix=error.fix)
-    found = f"{type(error).__name__}: {error}"
-    for name in names:
-        column = frame[name.name]
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            levels = ", ".join(map(str, column.cat.categories[:8]))
-            if not isinstance(error, TypeError):
-                found = f"{found}; levels of `{name.name}`: {levels}"
-                continue
-            return DataError(
-                f"`{display(term)}` needs numbers, and column `{name.name}` holds categories.",
-                place=name.place,
-                found=f"{levels}{', ...' if len(column.cat.categories) > 8 else ''}",
-                fix=f"use `{name.name}` as it is, or make a numeric column of it",
-            )
+        return type(error)(
+            error.what, place=place, found=error.found or held or None, fix=error.fix
+        )
+    if isinstance(error, TypeError) and levels:
+        first = next(iter(levels))
+        return DataError(
+            f"`{display(term)}` needs numbers, and column `{first}` holds categories.",
+            place=next(n.place for n in names if n.name == first),
+            found=levels[first],
+            fix=f"use `{first}` as it is, or make a numeric column of it",
+        )
     return FormulaError(
         f"`{display(term)}` cannot be evaluated.",
         place=place,
-        found=found,
+        found="; ".join(filter(None, [f"{type(error).__name__}: {error}", held])),
     )
+
+
+def _levels(column: pd.Series[Any]) -> str | None:
+    """Levels of a categorical column, the first of many; None of a numeric one."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return None
+    labels = list(map(str, column.cat.categories))
+    return ", ".join([*labels[:8], *(["..."] if len(labels) > 8 else [])])
 
 
 def _culprit(expression: Expression, run: Callable[[str], Any] | None) -> str:

@@ -1,10 +1,11 @@
-"""Elimination of a block-diagonal factor, and what it gives back.
+"""Elimination of block-diagonal factors, and what they give back.
 
 For one grouping factor the matrix M = Lambda' Z'WZ Lambda + I has one small
 block a level. This module eliminates those blocks from the cross-products of
-everything else (other factors, fixed columns, response) and, after the dense
-remainder has been factorised, walks back to the quantities of each level. It
-knows nothing of likelihoods.
+everything else and, after the dense remainder has been factorised, walks back
+to the quantities of each level. A factor in which every eliminated one is
+nested (an *ancestor*: pupil, then class, then school) keeps its blocks, so
+elimination goes up the chain. Nothing here knows of likelihoods.
 
 Symbols, for level i with K effects: A_i = Z_i'WZ_i; B_i = Z_i'W[other columns];
 c_i = Z_i'Wy; D_i = T'A_iT + I = L_i L_i'; V_i = L_i^-1 T'B_i.
@@ -92,6 +93,7 @@ def eliminate(
     column: IntArray,
     value: FloatArray,
     dense: FloatArray,
+    skip: int,
     S: FloatArray,
 ) -> float:
     """Subtract sum_i B_i'T (T'A_iT + I)^-1 T'B_i from the lower triangle of S, in place.
@@ -103,7 +105,9 @@ def eliminate(
     start, column, value : ndarray, shapes (J + 1,), (nnz,), (nnz, K)
         Sparse part of B_i: its columns, ascending within a level, and their values.
     dense : ndarray, shape (J, d, K)
-        The last d columns of every B_i.
+        Dense columns of every B_i, ending with the last columns of S.
+    skip : int
+        Leading dense columns that are not columns of S (those of ancestors).
     S : ndarray, shape (m, m)
         Cross-products of the remainder; changed.
 
@@ -113,7 +117,7 @@ def eliminate(
         sum_i log |T'A_iT + I|.
     """
     J, K = A.shape[0], T.shape[0]
-    d, m = dense.shape[1], S.shape[0]
+    d, m = dense.shape[1] - skip, S.shape[0]
     AT, L = np.empty((K, K)), np.zeros((K, K))
     widest = 0
     for i in range(J):
@@ -128,7 +132,7 @@ def eliminate(
             _forward(L, T, value[start[i] + a], V[a])
         for a in range(d):
             at[k + a] = m - d + a
-            _forward(L, T, dense[i, a], V[k + a])
+            _forward(L, T, dense[i, skip + a], V[k + a])
         for a in range(k + d):
             row = S[at[a]]
             if K == 1:
@@ -145,6 +149,131 @@ def eliminate(
 
 
 @njit(cache=True)
+def update_ancestor(
+    T: FloatArray,
+    A: FloatArray,
+    start: IntArray,
+    value: FloatArray,
+    dense: FloatArray,
+    parent: IntArray,
+    place: IntArray,
+    first: int,
+    A_up: FloatArray,
+    value_up: FloatArray,
+    dense_up: FloatArray,
+) -> None:
+    """What `eliminate` does to the cross-products of one ancestor, in place.
+
+    Parameters
+    ----------
+    T, A, start, value, dense
+        Of the eliminated factor.
+    parent : ndarray, shape (J,)
+        The ancestor's level that holds each level.
+    place : ndarray, shape (nnz,)
+        Where each sparse entry stands in the ancestor's own.
+    first : int
+        First of the ancestor's columns in ``dense``; those after them are the
+        ancestor's own dense columns.
+    A_up, value_up, dense_up : ndarray
+        The ancestor's cross-products; changed.
+    """
+    J, K, K_up = A.shape[0], T.shape[0], A_up.shape[1]
+    AT, L = np.empty((K, K)), np.zeros((K, K))
+    V, v = np.empty((K_up, K)), np.empty(K)
+    for i in range(J):
+        _factor_level(A[i], T, AT, L)
+        j = parent[i]
+        for a in range(K_up):
+            _forward(L, T, dense[i, first + a], V[a])
+        for a in range(K_up):
+            for b in range(K_up):
+                s = 0.0
+                for c in range(K):
+                    s += V[a, c] * V[b, c]
+                A_up[j, a, b] -= s
+        for e in range(start[i], start[i + 1]):
+            _forward(L, T, value[e], v)
+            for a in range(K_up):
+                s = 0.0
+                for c in range(K):
+                    s += V[a, c] * v[c]
+                value_up[place[e], a] -= s
+        for t in range(dense_up.shape[1]):
+            _forward(L, T, dense[i, first + K_up + t], v)
+            for a in range(K_up):
+                s = 0.0
+                for c in range(K):
+                    s += V[a, c] * v[c]
+                dense_up[j, t, a] -= s
+
+
+@njit(cache=True)
+def _apply_inverse(
+    P: FloatArray,
+    at: IntArray,
+    F: FloatArray,
+    out: FloatArray,
+    sparse: int,
+    first: int,
+    i: int,
+    parents: IntArray,
+    places: IntArray,
+    widths: IntArray,
+    own: FloatArray,
+    own_base: IntArray,
+    by_value: FloatArray,
+    value_base: IntArray,
+    by_dense: FloatArray,
+    dense_base: IntArray,
+    dense_width: IntArray,
+) -> None:
+    """out = (unscaled inverse among a level's columns) F; columns: sparse, ancestors, fixed.
+
+    The blocks of ancestors lie in flat arrays (see `walk_back`), since each has its own shape.
+    """
+    k, K = at.shape[0], F.shape[1]
+    reach = 0
+    for a in range(len(widths)):
+        reach += widths[a]
+    for a in range(k):
+        for c in range(K):
+            out[a, c] = 0.0
+        if sparse <= a < sparse + reach:
+            continue
+        row = P[at[a]]
+        for b in range(sparse):
+            x = row[at[b]]
+            for c in range(K):
+                out[a, c] += x * F[b, c]
+        for b in range(sparse + reach, k):
+            x = row[at[b]]
+            for c in range(K):
+                out[a, c] += x * F[b, c]
+    local = sparse
+    for n in range(len(widths)):
+        j, width = parents[n, i], widths[n]
+        for r in range(width):
+            here = local + r
+            for b in range(width):
+                x = own[own_base[n] + (j * width + r) * width + b]
+                for c in range(K):
+                    out[here, c] += x * F[local + b, c]
+            for b in range(sparse):
+                x = by_value[value_base[n] + places[n, first + b] * width + r]
+                for c in range(K):
+                    out[here, c] += x * F[b, c]
+                    out[b, c] += x * F[here, c]
+            for b in range(local + width, k):
+                t = b - local - width
+                x = by_dense[dense_base[n] + (j * dense_width[n] + t) * width + r]
+                for c in range(K):
+                    out[here, c] += x * F[b, c]
+                    out[b, c] += x * F[here, c]
+        local += width
+
+
+@njit(cache=True)
 def walk_back(
     T: FloatArray,
     A: FloatArray,
@@ -154,21 +283,30 @@ def walk_back(
     dense: FloatArray,
     P: FloatArray,
     coefficients: FloatArray,
+    up: Any,
     curvature: bool,
+    keep: bool,
 ) -> Any:
-    """Quantities of each level, once the remainder is solved.
+    """Quantities of each level, once the remainder and its ancestors are solved.
 
     Parameters
     ----------
     T, A, start, column, value, dense
-        As in `eliminate`; the last column of ``dense`` is c_i, the response.
+        As `eliminate` found them; the last dense column is c_i, the response.
     P : ndarray, shape (m, m)
         Lambda C Lambda' of the remainder without the response: its inverse on
         the scale of the columns. Rows of columns to condition on are zero.
     coefficients : ndarray, shape (m,)
         Coefficients of those columns.
+    up : tuple
+        Of the ancestors, each flattened one after the other: parents (n, J),
+        places (n, nnz), widths, own blocks of P and their offsets, P by sparse
+        entry and offsets, P by dense column and offsets, number of dense columns,
+        coefficients and offsets.
     curvature : bool
-        Whether Y is needed.
+        Whether the second part of N is needed.
+    keep : bool
+        Whether descendants will need this factor's part of P.
 
     Returns
     -------
@@ -182,36 +320,68 @@ def walk_back(
         sum_i g_i u_i', so that d r^2/dT = -2 R.
     N : ndarray, shape (2, K, K)
         sum_i g_i g_i', and sum_i Z_i'(W - WHM^-1H'W)Z_i (zero unless ``curvature``).
+    by_value, by_dense : ndarray, shapes (nnz, K), (J, d, K)
+        P between the level's columns and its others (empty unless ``keep``).
     """
+    (
+        parents,
+        places,
+        widths,
+        own,
+        own_base,
+        p_value,
+        value_base,
+        p_dense,
+        dense_base,
+        dense_width,
+        coef,
+        coef_base,
+    ) = up
     J, K = A.shape[0], T.shape[0]
     d, m = dense.shape[1] - 1, P.shape[0]
+    reach = 0
+    for n in range(len(widths)):
+        reach += widths[n]
     AT, L = np.empty((K, K)), np.zeros((K, K))
     widest = 0
     for i in range(J):
         widest = max(widest, start[i + 1] - start[i])
     B, F = np.empty((widest + d, K)), np.empty((widest + d, K))
     H, HB = np.empty((widest + d, K)), np.zeros((widest + d, K))
-    at = np.empty(widest + d, np.int64)
+    at = np.zeros(widest + d, np.int64)
     u, g, C = np.zeros((J, K)), np.zeros((J, K)), np.zeros((J, K, K))
     G, R, N = np.zeros((K, K)), np.zeros((K, K)), np.zeros((2, K, K))
+    by_value = np.zeros((len(value) if keep else 0, K))
+    by_dense = np.zeros((J if keep else 0, d, K))
     rest, ATC = np.empty(K), np.empty((K, K))
     for i in range(J):
         _factor_level(A[i], T, AT, L)
-        k = start[i + 1] - start[i]
-        for a in range(k):
+        sparse = start[i + 1] - start[i]
+        k = sparse + d
+        rest[:] = dense[i, d]
+        for a in range(sparse):
             at[a] = column[start[i] + a]
             B[a] = value[start[i] + a]
-        for a in range(d):
-            at[k + a] = m - d + a
-            B[k + a] = dense[i, a]
-        k += d
-        rest[:] = dense[i, d]
-        for a in range(k):
-            _forward(L, T, B[a], F[a])
-            _backward(L, F[a])
             x = coefficients[at[a]]
             for c in range(K):
                 rest[c] -= B[a, c] * x
+        local = sparse
+        for n in range(len(widths)):
+            for r in range(widths[n]):
+                x = coef[coef_base[n] + parents[n, i] * widths[n] + r]
+                B[local] = dense[i, local - sparse]
+                for c in range(K):
+                    rest[c] -= B[local, c] * x
+                local += 1
+        for a in range(local - sparse, d):
+            at[sparse + a] = m - d + a
+            B[sparse + a] = dense[i, a]
+            x = coefficients[at[sparse + a]]
+            for c in range(K):
+                rest[c] -= B[sparse + a, c] * x
+        for a in range(k):
+            _forward(L, T, B[a], F[a])
+            _backward(L, F[a])
         _forward(L, T, rest, u[i])
         _backward(L, u[i])
         for a in range(K):
@@ -219,18 +389,45 @@ def walk_back(
             for c in range(K):
                 s -= AT[a, c] * u[i, c]
             g[i, a] = s
-        for a in range(k):
-            row = P[at[a]]
-            for c in range(K):
-                H[a, c] = 0.0
-                HB[a, c] = 0.0
-            for b in range(k):
-                x = row[at[b]]
-                for c in range(K):
-                    H[a, c] += x * F[b, c]
-                if curvature:
-                    for c in range(K):
-                        HB[a, c] += x * B[b, c]
+        _apply_inverse(
+            P,
+            at[:k],
+            F,
+            H,
+            sparse,
+            start[i],
+            i,
+            parents,
+            places,
+            widths,
+            own,
+            own_base,
+            p_value,
+            value_base,
+            p_dense,
+            dense_base,
+            dense_width,
+        )
+        if curvature:
+            _apply_inverse(
+                P,
+                at[:k],
+                B,
+                HB,
+                sparse,
+                start[i],
+                i,
+                parents,
+                places,
+                widths,
+                own,
+                own_base,
+                p_value,
+                value_base,
+                p_dense,
+                dense_base,
+                dense_width,
+            )
         for c in range(K):
             for e in range(K):
                 rest[e] = 1.0 if e == c else 0.0
@@ -270,72 +467,94 @@ def walk_back(
                             bh_c += AT[c, e] * H[b, e]
                         s += bh_a * B[b, c] + bh_c * B[b, a] - B[b, a] * HB[b, c]
                     N[1, a, c] += s
-    return u, g, C, G, R, N
+        if keep:
+            for a in range(k):
+                for c in range(K):
+                    s = 0.0
+                    for e in range(K):
+                        s -= T[c, e] * H[a, e]
+                    if a < sparse:
+                        by_value[start[i] + a, c] = s
+                    else:
+                        by_dense[i, a - sparse, c] = s
+    return u, g, C, G, R, N, by_value, by_dense
 
 
 @njit(cache=True)
-def eliminated_directions(
+def fold_directions(
     T: FloatArray,
     A: FloatArray,
     start: IntArray,
     column: IntArray,
     value: FloatArray,
     dense: FloatArray,
+    pushed: FloatArray,
     w: FloatArray,
-    m: int,
+    remainder: FloatArray,
 ) -> Any:
-    """Where directions in the eliminated factor lead once its levels are folded away.
+    """Fold vectors on a factor's columns into the columns that remain.
 
     Parameters
     ----------
     T, A, start, column, value, dense
         As in `walk_back`.
+    pushed : ndarray, shape (o, J, K)
+        Vectors Qw of directions in factors eliminated before.
     w : ndarray, shape (d, J, K)
-        Directions.
-    m : int
-        Columns of the remainder, without the response.
+        Directions in this factor.
+    remainder : ndarray, shape (o + d, m)
+        Their parts in the remainder's columns; sparse couplings are added.
 
     Returns
     -------
-    reach : ndarray, shape (d, m)
-        sum_i B_i'(I - T D_i^-1 T'A_i) w_i.
-    square : ndarray, shape (d, d)
-        sum_i w_i'(A_i - A_iT D_i^-1 T'A_i) w_i.
+    square : ndarray, shape (o + d, o + d)
+        What this factor adds to w'(Q - Q Lambda M^-1 Lambda'Q)w.
+    onward : ndarray, shape (o + d, J, dense columns without the response)
+        What each level adds to the vectors on its ancestors' and the fixed columns.
     """
-    d, J, K = w.shape
-    fixed = dense.shape[1] - 1
+    old, J, K = pushed.shape
+    total, columns = old + len(w), dense.shape[1] - 1
     AT, L = np.empty((K, K)), np.zeros((K, K))
-    reach, square = np.zeros((d, m)), np.zeros((d, d))
-    x, y, moved, Aw = np.empty(K), np.empty(K), np.empty((d, K)), np.empty((d, K))
+    square = np.zeros((total, total))
+    r, h, back, moved = np.empty((total, K)), np.empty((total, K)), np.empty(K), np.empty(K)
+    onward = np.zeros((total, J, columns))
     for i in range(J):
         _factor_level(A[i], T, AT, L)
-        for a in range(d):
-            for r in range(K):
+        for a in range(total):
+            for c in range(K):
+                if a < old:
+                    r[a, c] = pushed[a, i, c]
+                else:
+                    s = 0.0
+                    for e in range(K):
+                        s += A[i, c, e] * w[a - old, i, e]
+                    r[a, c] = s
+            _forward(L, T, r[a], h[a])
+            back[:] = h[a]
+            _backward(L, back)
+            for c in range(K):
+                s = w[a - old, i, c] if a >= old else 0.0
+                for e in range(K):
+                    s -= T[c, e] * back[e]
+                moved[c] = s
+            for e in range(start[i], start[i + 1]):
                 s = 0.0
                 for c in range(K):
-                    s += A[i, r, c] * w[a, i, c]
-                Aw[a, r] = s
-            _forward(L, T, Aw[a], x)
-            _backward(L, x)
-            for r in range(K):
-                s = w[a, i, r]
-                for c in range(K):
-                    s -= T[r, c] * x[c]
-                moved[a, r] = s
-            for b in range(start[i], start[i + 1]):
+                    s += value[e, c] * moved[c]
+                remainder[a, column[e]] += s
+            for b in range(columns):
                 s = 0.0
                 for c in range(K):
-                    s += value[b, c] * moved[a, c]
-                reach[a, column[b]] += s
-            for b in range(fixed):
+                    s += dense[i, b, c] * moved[c]
+                onward[a, i, b] = s
+        for a in range(total):
+            for b in range(total):
                 s = 0.0
                 for c in range(K):
-                    s += dense[i, b, c] * moved[a, c]
-                reach[a, m - fixed + b] += s
-        for a in range(d):
-            for b in range(d):
-                s = 0.0
-                for c in range(K):
-                    s += Aw[a, c] * moved[b, c]
+                    s -= h[a, c] * h[b, c]
+                    if b >= old:
+                        s += r[a, c] * w[b - old, i, c]
+                    elif a >= old:
+                        s += r[b, c] * w[a - old, i, c]
                 square[a, b] += s
-    return reach, square
+    return square, onward

@@ -3,10 +3,12 @@
 from bayeslmm.plots.agreement import plot_agreement
 from bayeslmm.plots.caterpillar import plot_caterpillar
 from bayeslmm.plots.estimates import plot_estimates
+from bayeslmm.plots.gallery import gallery
 from bayeslmm.plots.group_fits import plot_group_fits
 from bayeslmm.plots.shrinkage import plot_shrinkage
 
 __all__ = [
+    "gallery",
     "plot_agreement",
     "plot_caterpillar",
     "plot_estimates",

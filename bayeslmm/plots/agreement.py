@@ -47,7 +47,7 @@ def plot_agreement(effects: pd.DataFrame, names: Sequence[str]) -> Figure:
         for i, name in enumerate(others, start=1):
             ax.plot(
                 part[first], part[name], MARKERS[i % len(MARKERS)], label=name, markersize=4,
-                color=CYCLE[i % len(CYCLE)], alpha=0.8, linestyle="",
+                color=CYCLE[i % len(CYCLE)], markerfacecolor="none", linestyle="",
             )  # fmt: skip
         ax.set_title(f"{factor}: {term}", fontsize=10)
         ax.set_xlabel(first)
@@ -56,5 +56,7 @@ def plot_agreement(effects: pd.DataFrame, names: Sequence[str]) -> Figure:
     if len(others) > 1:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle("Random effects (BLUPs, posterior means); on the line they agree", fontsize=10)
+    figure.suptitle(
+        "Random effects: BLUPs and posterior means\non the line they agree", fontsize=10
+    )
     return figure

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 _MOST_LABELS = 60
 
 
-def plot_caterpillar(
-    fit: DrawableFit, factor: str | None = None, *, level: float = 0.95
-) -> Figure:
+def plot_caterpillar(fit: DrawableFit, factor: str | None = None, *, level: float = 0.95) -> Figure:
     """Draw each level's random effects, sorted, a panel a term.
 
     Parameters
@@ -69,9 +67,9 @@ def plot_caterpillar(
         if k == 0:
             ax.set_ylabel(f.name if labelled else f"{f.n_levels} levels of {f.name}")
     kind = (
-        f"posterior means, {percent(level)} equal-tailed intervals"
+        f"posterior means\n{percent(level)} equal-tailed intervals"
         if is_posterior(fit)
-        else f"BLUPs, {percent(level)} normal intervals given the estimated variances"
+        else f"BLUPs\n{percent(level)} normal intervals, given the estimated variances"
     )
     figure.suptitle(f"{f.name}: {kind}", fontsize=10)
     return figure

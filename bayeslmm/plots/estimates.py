@@ -63,7 +63,9 @@ def plot_estimates(comparison: DrawableComparison) -> Figure:
 def _draw(ax: Axes, at: pd.Series[float], y: int, colour: str, kind: str, level: float) -> None:
     if "estimate" in at.index:
         z = -float(ndtri((1.0 - level) / 2.0))
-        ends = np.array([at["estimate"] - z * at["std_error"], at["estimate"] + z * at["std_error"]])
+        ends = np.array(
+            [at["estimate"] - z * at["std_error"], at["estimate"] + z * at["std_error"]]
+        )
         ends = np.clip(ends, *_BOUNDS.get(kind, (-np.inf, np.inf)))
         ax.plot(at["estimate"], y, "o", color=colour, markersize=5, clip_on=False, zorder=3)
     else:
@@ -86,8 +88,8 @@ def _explain(figure: Figure, has_posterior: bool, comparison: DrawableComparison
     if has_posterior:
         label = f"posterior median, {level} equal-tailed interval"
         keys[0].set_label(f"point fit: estimate, {level} normal interval\n{label}")
-        hollow = {"color": INK, "linestyle": "", "markersize": 5}
-        keys.append(Line2D([], [], marker="D", mfc="white", label="posterior mode", **hollow))
-        hollow |= {"markersize": 12, "markeredgewidth": 1.8}
-        keys.append(Line2D([], [], marker="|", label="posterior mean", **hollow))
+        mode, mean = (Line2D([], [], color=INK, linestyle="") for _ in range(2))
+        mode.set(marker="D", markersize=5, markerfacecolor="white", label="posterior mode")
+        mean.set(marker="|", markersize=12, markeredgewidth=1.8, label="posterior mean")
+        keys += [mode, mean]
     figure.legend(handles=keys, loc="outside lower center", ncols=3, fontsize=8, frameon=False)

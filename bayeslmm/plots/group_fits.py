@@ -65,8 +65,8 @@ def plot_group_fits(fit: DrawableFit, x: str, factor: str | None = None) -> Axes
         rows = np.flatnonzero(f.codes == j)
         grid = _grid(used[x].iloc[rows])
         line = _curve(fit, held, x, grid, f, used.iloc[rows[0]], j)
-        label = {"label": f"each level of {f.name}"} if j == 0 else {}
-        ax.plot(grid, line, color=BLUE, linewidth=1.0, alpha=alpha, **label)
+        label = f"each level of {f.name}" if j == 0 else None
+        ax.plot(grid, line, color=BLUE, linewidth=1.0, alpha=alpha, label=label)
     grid = _grid(used[x])
     population = _curve(fit, held, x, grid, f, used.iloc[0], None)
     ax.plot(grid, population, color=ORANGE, linewidth=2.5, label="population")
@@ -99,7 +99,9 @@ def _held(fit: DrawableFit, used: pd.DataFrame, x: str, f: Factor) -> tuple[pd.S
     """A row with every column at its typical value, and words for those that matter."""
     typical, words = {}, []
     grouping = {s for g in fit.design.factors for s in g.source}
-    fixed = {n.name for n in fit.design.spec.names} - grouping - {x, fit.design.response_name}
+    spec = fit.design.spec
+    parts = [spec.fixed, *(t.basis for t in spec.random)]
+    fixed = {n.name for part in parts for n in part.names} - {x}
     for name, values in used.items():
         number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
         whole = number and name in grouping

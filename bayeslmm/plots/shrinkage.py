@@ -89,7 +89,7 @@ def plot_shrinkage(fit: DrawableFit, factor: str | None = None) -> Figure:
     own = no_pooling(fit, f)
     pooled = fit.random_effects[f.name].to_numpy(dtype=float).reshape(f.n_levels, -1)
     kind = "posterior means" if is_posterior(fit) else "BLUPs"
-    title = f"{f.name}: each level's own least squares, and {kind}"
+    title = f"{f.name}: each level's own least squares,\nand {kind}"
     if f.n_columns == 2:
         figure, (ax,) = panels(1, 1, (6.4, 5.2))
         _plane(ax, fit, f, own, pooled, kind)

@@ -7,13 +7,21 @@ factors of the cross-products. The formulas are those of docs/mathematics.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from bayeslmm.engine.blocks import FloatArray, eliminate, mirror, walk_back
-from bayeslmm.engine.gaussian.crossproducts import CrossProducts
+from bayeslmm.engine.blocks import (
+    FloatArray,
+    IntArray,
+    eliminate,
+    mirror,
+    update_ancestor,
+    walk_back,
+)
+from bayeslmm.engine.gaussian.crossproducts import CrossProducts, Eliminated
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -38,6 +46,8 @@ class Factorisation:
         Cross-products of the remainder after elimination, symmetric.
     L : ndarray, shape (m, m)
         Lower Cholesky factor of the remainder of M, response last.
+    chain : tuple of Eliminated
+        The chain's cross-products, each after elimination of those before it.
     logdet_u, logdet_x : float
         log |M_uu| and log of the determinant of the Schur complement of X.
     r2 : float
@@ -48,6 +58,7 @@ class Factorisation:
     T: tuple[FloatArray, ...]
     S: FloatArray
     L: FloatArray
+    chain: tuple[Eliminated, ...]
     logdet_u: float
     logdet_x: float
     r2: float
@@ -84,10 +95,8 @@ def factorise(
     S = cp.S.copy()
     # one memory layout, or numba compiles a version for each
     T = tuple(np.ascontiguousarray(t) for t in T)
-    logdet = 0.0
-    if cp.levels[0]:
-        logdet = eliminate(T[0], cp.A, cp.start, cp.column, cp.value, cp.dense, S)
-        mirror(S)
+    chain, logdet = _eliminate_chain(cp, T, S)
+    mirror(S)
     if prior is not None:
         x, y = slice(cp.q_rest, -1), -1
         pull = sigma**2 * prior.precision @ prior.mean
@@ -109,6 +118,7 @@ def factorise(
         T=T,
         S=S,
         L=L,
+        chain=chain,
         logdet_u=logdet + 2.0 * float(diagonal[:q].sum()),
         logdet_x=2.0 * float(diagonal[q:-1].sum()),
         r2=float(L[-1, -1] ** 2),
@@ -138,32 +148,92 @@ def solve(f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> So
     coefficients = scale_rows(v[:, None], cp, f.T)[:, 0]
 
     out = Solution([], [], [], [], [], [], [], v[q:], C_beta)
-    if cp.levels[0]:
-        u, g, Cu, G, R, N = walk_back(
-            f.T[0], cp.A, cp.start, cp.column, cp.value, cp.dense, P, coefficients, curvature
-        )
-        stores = (out.u, out.g, out.C, out.G, out.R, out.gg, out.ZPZ)
+    stores = (out.u, out.g, out.C, out.G, out.R, out.gg, out.ZPZ)
+    walked = _walk_chain(f, P, coefficients, curvature=curvature)
+    for u, g, Cu, G, R, N in walked:
         for store, item in zip(stores, (u, g, Cu, G, R, *N), strict=True):
             store.append(item)
-    first = 0
-    for J, K in zip(cp.levels[1:], cp.widths[1:], strict=True):
-        at = slice(first, first + J * K)
-        first += J * K
+    for k, at in cp.remainder:
+        J, K = cp.levels[k], cp.widths[k]
         rows = f.S[at, :mm]
         u = v[at].reshape(J, K)
         g = (f.S[at, mm] - rows @ coefficients).reshape(J, K)
-        out.u.append(u)
-        out.g.append(g)
-        out.C.append(_diagonal_blocks(C[at, at], J, K))
-        out.G.append(_block_traces(rows, half[at], J, K))
-        out.R.append(g.T @ u)
-        out.gg.append(g.T @ g)
+        own = np.zeros((K, K))
         if curvature:
             own = _diagonal_blocks(f.S[at, at], J, K).sum(axis=0)
-            out.ZPZ.append(own - _block_traces(rows, rows @ P, J, K))
-        else:
-            out.ZPZ.append(np.zeros((K, K)))
+            own = own - _block_traces(rows, rows @ P, J, K)
+        blocks = _diagonal_blocks(C[at, at], J, K)
+        traces = _block_traces(rows, half[at], J, K)
+        for store, item in zip(stores, (u, g, blocks, traces, g.T @ u, g.T @ g, own), strict=True):
+            store.append(item)
     return out
+
+
+def _eliminate_chain(
+    cp: CrossProducts, T: Sequence[FloatArray], S: FloatArray
+) -> tuple[tuple[Eliminated, ...], float]:
+    """Fold the chain into S, in place; its cross-products as they stood, and log-determinants."""
+    # the first factor's never change, the others' are worked on in copies
+    chain = [
+        c if e == 0 else replace(c, A=c.A.copy(), value=c.value.copy(), dense=c.dense.copy())
+        for e, c in enumerate(cp.chain)
+    ]
+    logdet = 0.0
+    for e, c in enumerate(chain):
+        skip = sum(cp.widths[e + 1 : len(chain)])
+        logdet += eliminate(T[e], c.A, c.start, c.column, c.value, c.dense, skip, S)
+        first = 0
+        for n, up in enumerate(chain[e + 1 :]):
+            update_ancestor(
+                T[e], c.A, c.start, c.value, c.dense, c.parents[n], c.places[n], first,
+                up.A, up.value, up.dense,
+            )  # fmt: skip
+            first += up.A.shape[1]
+    return tuple(chain), logdet
+
+
+def _walk_chain(
+    f: Factorisation, P: FloatArray, coefficients: FloatArray, *, curvature: bool
+) -> list[tuple[Any, ...]]:
+    """Quantities of the chain's factors, from the last eliminated back to the first."""
+    found: list[tuple[Any, ...]] = []
+    above: list[_Above] = []
+    for e in reversed(range(len(f.chain))):
+        c = f.chain[e]
+        u, g, C, G, R, N, by_value, by_dense = walk_back(
+            f.T[e], c.A, c.start, c.column, c.value, c.dense, P, coefficients,
+            _flatten(above, c), curvature, e > 0,
+        )  # fmt: skip
+        found.insert(0, (u, g, C, G, R, N))
+        if e > 0:
+            own = f.T[e] @ C @ f.T[e].T
+            above.insert(0, _Above(own, by_value, by_dense, u @ f.T[e].T))
+    return found
+
+
+class _Above(NamedTuple):
+    """What descendants need of an ancestor: its part of P, and its coefficients."""
+
+    own: FloatArray
+    by_value: FloatArray
+    by_dense: FloatArray
+    coefficients: FloatArray
+
+
+def _flatten(above: list[_Above], c: Eliminated) -> tuple[Any, ...]:
+    """Ancestors one after the other in flat arrays, with the offset of each."""
+
+    def joined(arrays: list[FloatArray]) -> tuple[FloatArray, IntArray]:
+        offsets = np.cumsum([0, *(a.size for a in arrays)])[:-1].astype(np.int64)
+        return np.concatenate([*(a.ravel() for a in arrays), np.empty(0)]), offsets
+
+    widths = np.array([a.own.shape[1] for a in above], dtype=np.int64)
+    columns = np.array([a.by_dense.shape[1] for a in above], dtype=np.int64)
+    own = joined([a.own for a in above])
+    by_value = joined([a.by_value for a in above])
+    by_dense = joined([a.by_dense for a in above])
+    coefficients = joined([a.coefficients for a in above])
+    return (c.parents, c.places, widths, *own, *by_value, *by_dense, columns, *coefficients)
 
 
 def _inverse(L: FloatArray) -> FloatArray:
@@ -178,28 +248,24 @@ def _inverse(L: FloatArray) -> FloatArray:
 def scale_rows(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
     """Lambda times a matrix whose rows are the remainder's columns."""
     out = np.array(matrix)
-    first = 0
-    for t, J, K in zip(T[1:], cp.levels[1:], cp.widths[1:], strict=True):
-        at = slice(first, first + J * K)
-        first += J * K
+    for k, at in cp.remainder:
+        J, K = cp.levels[k], cp.widths[k]
         if K == 1:
-            out[at] *= t[0, 0]
+            out[at] *= T[k][0, 0]
         else:
-            out[at] = np.matmul(t, out[at].reshape(J, K, -1)).reshape(J * K, -1)
+            out[at] = np.matmul(T[k], out[at].reshape(J, K, -1)).reshape(J * K, -1)
     return out
 
 
 def _scale_columns(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
     """A matrix whose columns are the remainder's, times Lambda'."""
     out = np.array(matrix)
-    first = 0
-    for t, J, K in zip(T[1:], cp.levels[1:], cp.widths[1:], strict=True):
-        at = slice(first, first + J * K)
-        first += J * K
+    for k, at in cp.remainder:
+        J, K = cp.levels[k], cp.widths[k]
         if K == 1:
-            out[:, at] *= t[0, 0]
+            out[:, at] *= T[k][0, 0]
         else:
-            out[:, at] = (out[:, at].reshape(len(out), J, K) @ t.T).reshape(len(out), J * K)
+            out[:, at] = (out[:, at].reshape(len(out), J, K) @ T[k].T).reshape(len(out), J * K)
     return out
 
 

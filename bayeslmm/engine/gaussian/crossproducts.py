@@ -11,13 +11,39 @@ from bayeslmm.engine.blocks import FloatArray, IntArray
 from bayeslmm.engine.gaussian.working import Coordinates, choose_coordinates, to_working
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Eliminated:
+    """Cross-products of a factor whose blocks are eliminated, J levels of K columns.
+
+    Attributes
+    ----------
+    A : ndarray, shape (J, K, K)
+    start, column, value : ndarray, shapes (J + 1,), (nnz,), (nnz, K)
+        Coupling with the remainder's random columns (CSR by level).
+    dense : ndarray, shape (J, d, K)
+        Coupling with the columns of the ancestors (each level has one level of
+        each), with X and with y, in this order.
+    parents : ndarray, shape (ancestors, J)
+        The ancestors' level that holds each level.
+    places : ndarray, shape (ancestors, nnz)
+        Where each sparse entry stands among the ancestor's own.
+    """
+
+    A: FloatArray
+    start: IntArray
+    column: IntArray
+    value: FloatArray
+    dense: FloatArray
+    parents: IntArray
+    places: IntArray
+
+
 @dataclass(frozen=True, eq=False)
 class CrossProducts:
-    """Weighted cross-products, the finest factor apart, the rest dense.
+    """Weighted cross-products: a chain of eliminated factors, and the dense remainder.
 
     The remainder's columns are ordered: other factors (level by level), fixed
-    columns, response. Sizes: J levels and K columns of the eliminated factor,
-    m = q_rest + p + 1.
+    columns, response; m = q_rest + p + 1.
 
     Attributes
     ----------
@@ -27,14 +53,11 @@ class CrossProducts:
     log_weights : float
         Sum of log w over those rows.
     order : tuple of int
-        Positions of the factors in the design, the eliminated one first.
+        Positions of the factors in the design, the chain first.
     levels, widths : tuple of int
         J and K of each factor, in that order.
-    A : ndarray, shape (J, K, K)
-    start, column, value : ndarray
-        Coupling of the eliminated factor with the other factors (CSR by level).
-    dense : ndarray, shape (J, p + 1, K)
-        Its coupling with X and y.
+    chain : tuple of Eliminated
+        The finest factor, then every factor in which all before it are nested.
     S : ndarray, shape (m, m)
         Cross-products of the remainder.
     coordinates : Coordinates
@@ -46,18 +69,24 @@ class CrossProducts:
     order: tuple[int, ...]
     levels: tuple[int, ...]
     widths: tuple[int, ...]
-    A: FloatArray
-    start: IntArray
-    column: IntArray
-    value: FloatArray
-    dense: FloatArray
+    chain: tuple[Eliminated, ...]
     S: FloatArray
     coordinates: Coordinates
 
     @property
     def q_rest(self) -> int:
-        """Random effects outside the eliminated factor."""
-        return sum(J * K for J, K in zip(self.levels[1:], self.widths[1:], strict=True))
+        """Random effects outside the chain."""
+        return len(self.S) - self.p - 1
+
+    @property
+    def remainder(self) -> list[tuple[int, slice]]:
+        """Position in ``order`` and columns in ``S`` of each factor outside the chain."""
+        out, first = [], 0
+        for k in range(len(self.chain), len(self.levels)):
+            size = self.levels[k] * self.widths[k]
+            out.append((k, slice(first, first + size)))
+            first += size
+        return out
 
 
 def compute_crossproducts(design: Design) -> CrossProducts:
@@ -69,57 +98,117 @@ def compute_crossproducts(design: Design) -> CrossProducts:
     Xy = np.column_stack(
         [to_working(design.X[counted], maps.X_map), (y - maps.y_shift) / maps.y_scale]
     )
-    sizes = [f.n_levels * f.n_columns for f in design.factors]
-    order = tuple(sorted(range(len(sizes)), key=lambda k: -sizes[k]))
-    factors = [design.factors[k] for k in order]
-    codes = [f.codes[counted] for f in factors]
-    columns = [
-        to_working(f.columns[counted], maps.Z_maps[k]) for k, f in zip(order, factors, strict=True)
-    ]
-
-    m_random = sum(f.n_levels * f.n_columns for f in factors[1:])
-    m = m_random + Xy.shape[1]
-    S = np.zeros((m, m))
-    S[m_random:, m_random:] = Xy.T @ (w[:, None] * Xy)
-    starts = np.concatenate([[0], np.cumsum([f.n_levels * f.n_columns for f in factors[1:]])])
-    for a in range(1, len(factors)):
-        at_a = slice(starts[a - 1], starts[a])
-        block = _level_sums(codes[a], factors[a].n_levels, w[:, None] * columns[a], Xy)
-        S[at_a, m_random:] = block.transpose(0, 2, 1).reshape(at_a.stop - at_a.start, -1)
-        S[m_random:, at_a] = S[at_a, m_random:].T
-        for b in range(1, a + 1):
-            at_b = slice(starts[b - 1], starts[b])
-            S[at_a, at_b] = _dense_pairs(
-                factors[a], codes[a], w[:, None] * columns[a], factors[b], codes[b], columns[b]
-            )
-            S[at_b, at_a] = S[at_a, at_b].T
-    if factors:
-        first, weighted = factors[0], w[:, None] * columns[0]
-        J, K = first.n_levels, first.n_columns
-        A = _level_sums(codes[0], J, weighted, columns[0]).transpose(0, 2, 1)
-        dense = _level_sums(codes[0], J, weighted, Xy)
-        start, column, value = _sparse_coupling(
-            J, codes[0], weighted, factors[1:], codes[1:], columns[1:], starts
+    chain, rest = _choose_chain([f.codes[counted] for f in design.factors], design.factors)
+    order = [*chain, *rest]
+    parts = [
+        _Part(
+            design.factors[k].codes[counted],
+            design.factors[k].n_levels,
+            to_working(design.factors[k].columns[counted], maps.Z_maps[k]),
         )
-    else:
-        J = 0
-        A, dense = np.empty((0, 0, 0)), np.empty((0, Xy.shape[1], 0))
-        start, column, value = np.zeros(1, np.int64), np.empty(0, np.int64), np.empty((0, 0))
+        for k in order
+    ]
+    inner, outer = parts[: len(chain)], parts[len(chain) :]
+    starts = np.concatenate([[0], np.cumsum([f.size for f in outer])]).astype(np.int64)
     return CrossProducts(
         n=len(w),
         p=design.p,
         log_weights=float(np.log(w).sum()),
-        order=order,
-        levels=tuple(f.n_levels for f in factors) or (0,),
-        widths=tuple(f.n_columns for f in factors) or (0,),
-        A=np.ascontiguousarray(A),
-        start=start,
-        column=column,
-        value=value,
-        dense=np.ascontiguousarray(dense),
-        S=S,
+        order=tuple(order),
+        levels=tuple(f.J for f in parts),
+        widths=tuple(f.K for f in parts),
+        chain=_chain_products(inner, outer, starts, w, Xy),
+        S=_remainder_products(outer, starts, w, Xy),
         coordinates=maps,
     )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Part:
+    """Codes and working columns of one factor, rows that count only."""
+
+    codes: IntArray
+    J: int
+    columns: FloatArray
+
+    @property
+    def K(self) -> int:
+        return int(self.columns.shape[1])
+
+    @property
+    def size(self) -> int:
+        return self.J * self.K
+
+
+def _choose_chain(
+    codes: list[IntArray], factors: tuple[Factor, ...]
+) -> tuple[list[int], list[int]]:
+    """The largest factor, then those in which every chosen one is nested; and the others."""
+    by_size = sorted(range(len(factors)), key=lambda k: -factors[k].n_levels * factors[k].n_columns)
+    chain, rest = by_size[:1], []
+    for k in by_size[1:]:
+        nested = all(_nested(codes[c], factors[c].n_levels, codes[k]) for c in chain)
+        (chain if nested else rest).append(k)
+    return chain, rest
+
+
+def _nested(inner: IntArray, J: int, outer: IntArray) -> bool:
+    """Whether every level of ``inner`` lies in one level of ``outer``."""
+    one = np.empty(J, dtype=np.int64)
+    one[inner] = outer
+    return bool((one[inner] == outer).all())
+
+
+def _chain_products(
+    chain: list[_Part], rest: list[_Part], starts: IntArray, w: FloatArray, Xy: FloatArray
+) -> tuple[Eliminated, ...]:
+    out: list[Eliminated] = []
+    keys: list[IntArray] = []
+    for e in reversed(range(len(chain))):
+        f = chain[e]
+        weighted = w[:, None] * f.columns
+        dense = np.hstack([*(g.columns for g in chain[e + 1 :]), Xy])
+        start, column, value = _sparse_coupling(f, weighted, rest, starts)
+        parents = np.empty((len(chain) - e - 1, f.J), dtype=np.int64)
+        places = np.empty((len(chain) - e - 1, len(column)), dtype=np.int64)
+        of_level = np.repeat(np.arange(f.J), np.diff(start))
+        for a, g in enumerate(chain[e + 1 :]):
+            parents[a] = 0
+            parents[a][f.codes] = g.codes
+            wanted = parents[a][of_level] * (starts[-1] + 1) + column
+            places[a] = np.searchsorted(keys[a], wanted)
+        keys.insert(0, of_level * (starts[-1] + 1) + column)
+        out.insert(
+            0,
+            Eliminated(
+                A=np.ascontiguousarray(_level_sums(f.codes, f.J, weighted, f.columns)),
+                start=start,
+                column=column,
+                value=np.ascontiguousarray(value),
+                dense=np.ascontiguousarray(_level_sums(f.codes, f.J, weighted, dense)),
+                parents=parents,
+                places=places,
+            ),
+        )
+    return tuple(out)
+
+
+def _remainder_products(
+    rest: list[_Part], starts: IntArray, w: FloatArray, Xy: FloatArray
+) -> FloatArray:
+    m = int(starts[-1])
+    S = np.zeros((m + Xy.shape[1],) * 2)
+    S[m:, m:] = Xy.T @ (w[:, None] * Xy)
+    for a, f in enumerate(rest):
+        at_a, weighted = slice(starts[a], starts[a + 1]), w[:, None] * f.columns
+        block = _level_sums(f.codes, f.J, weighted, Xy)
+        S[at_a, m:] = block.transpose(0, 2, 1).reshape(f.size, -1)
+        S[m:, at_a] = S[at_a, m:].T
+        for b, g in enumerate(rest[: a + 1]):
+            at_b = slice(starts[b], starts[b + 1])
+            S[at_a, at_b] = _dense_pairs(f, weighted, g)
+            S[at_b, at_a] = S[at_a, at_b].T
+    return S
 
 
 def _level_sums(codes: IntArray, J: int, left: FloatArray, right: FloatArray) -> FloatArray:
@@ -131,38 +220,26 @@ def _level_sums(codes: IntArray, J: int, left: FloatArray, right: FloatArray) ->
     return out
 
 
-def _dense_pairs(
-    f: Factor, f_codes: IntArray, left: FloatArray, g: Factor, g_codes: IntArray, right: FloatArray
-) -> FloatArray:
+def _dense_pairs(f: _Part, weighted: FloatArray, g: _Part) -> FloatArray:
     """Z_f'WZ_g as a dense block."""
-    K, H = f.n_columns, g.n_columns
-    pair = f_codes * g.n_levels + g_codes
-    sums = _level_sums(pair, f.n_levels * g.n_levels, left, right)
-    blocks = sums.reshape(f.n_levels, g.n_levels, H, K)
-    return blocks.transpose(0, 3, 1, 2).reshape(f.n_levels * K, g.n_levels * H)
+    sums = _level_sums(f.codes * g.J + g.codes, f.J * g.J, weighted, g.columns)
+    blocks = sums.reshape(f.J, g.J, g.K, f.K)
+    return blocks.transpose(0, 3, 1, 2).reshape(f.size, g.size)
 
 
 def _sparse_coupling(
-    J: int,
-    codes: IntArray,
-    left: FloatArray,
-    others: list[Factor],
-    other_codes: list[IntArray],
-    others_columns: list[FloatArray],
-    starts: IntArray,
+    f: _Part, weighted: FloatArray, rest: list[_Part], starts: IntArray
 ) -> tuple[IntArray, IntArray, FloatArray]:
-    """Rows of Z'W[other factors] by level: only pairs of levels that meet."""
-    level, column, value = [], [], []
-    for g, g_codes, right, first in zip(others, other_codes, others_columns, starts, strict=False):
-        pair, inverse = np.unique(codes * g.n_levels + g_codes, return_inverse=True)
-        sums = _level_sums(inverse.ravel(), len(pair), left, right)
-        H = g.n_columns
-        level.append(np.repeat(pair // g.n_levels, H))
-        column.append((first + (pair % g.n_levels)[:, None] * H + np.arange(H)).ravel())
-        value.append(sums.reshape(-1, left.shape[1]))
-    if not level:
-        return np.zeros(J + 1, np.int64), np.empty(0, np.int64), np.empty((0, left.shape[1]))
+    """Rows of Z_f'W[other factors] by level: only pairs of levels that meet."""
+    level, column = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    value = [np.empty((0, f.K))]
+    for g, first in zip(rest, starts, strict=False):
+        pair, inverse = np.unique(f.codes * g.J + g.codes, return_inverse=True)
+        sums = _level_sums(inverse.ravel(), len(pair), weighted, g.columns)
+        level.append(np.repeat(pair // g.J, g.K))
+        column.append((first + (pair % g.J)[:, None] * g.K + np.arange(g.K)).ravel())
+        value.append(sums.reshape(-1, f.K))
     levels, columns, values = np.concatenate(level), np.concatenate(column), np.concatenate(value)
     by_level = np.lexsort((columns, levels))
-    start = np.concatenate([[0], np.cumsum(np.bincount(levels, minlength=J))])
+    start = np.concatenate([[0], np.cumsum(np.bincount(levels, minlength=f.J))])
     return start.astype(np.int64), columns[by_level].astype(np.int64), values[by_level]

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray, eliminated_directions
+from bayeslmm.engine.blocks import FloatArray, fold_directions
 from bayeslmm.engine.gaussian.criterion import Factorisation, Solution, scale_rows
 
 
@@ -40,38 +40,53 @@ def average_information(
         With log sigma at fixed T; its own entry is 2 r^2 / sigma^2.
     """
     cp, q, mm = f.cp, f.cp.q_rest, f.cp.q_rest + f.cp.p
-    columns, own, cross = [], [], []
-    eliminated = 0
-    if cp.levels[0]:
-        entries = np.argwhere(patterns[0])
-        eliminated = len(entries)
-        w = _directions(f.T[0], s.u[0], s.g[0], entries)
-        reach, square = eliminated_directions(
-            f.T[0], cp.A, cp.start, cp.column, cp.value, cp.dense, w, mm
-        )
-        columns.append(reach)
-        own.append(square)
-        cross.append(np.einsum("ijk,jk->i", w, s.g[0]))
-    W = np.zeros((q, sum(int(p.sum()) for p in patterns[1:])))
-    first, at = 0, 0
-    for k in range(1, len(f.T)):
-        entries = np.argwhere(patterns[k])
-        w = _directions(f.T[k], s.u[k], s.g[k], entries)
-        J, K = cp.levels[k], cp.widths[k]
-        W[first : first + J * K, at : at + len(entries)] = w.reshape(len(entries), -1).T
-        cross.append(np.einsum("ijk,jk->i", w, s.g[k]))
-        first, at = first + J * K, at + len(entries)
-    SW = f.S[:mm, :q] @ W
-    reach = np.hstack([*(c.T for c in columns), SW])
-    scaled = scale_rows(reach, cp, tuple(t.T for t in f.T))
+    w = [
+        _directions(T, u, g, np.argwhere(p))
+        for T, u, g, p in zip(f.T, s.u, s.g, patterns, strict=True)
+    ]
+    cross = np.array([float(np.vdot(x, g)) for ws, g in zip(w, s.g, strict=True) for x in ws])
+    total = len(cross)
+    form = np.zeros((total, total))
+    reach, old = _fold_chain(f, w, form)
+    W = np.zeros((q, total - old))
+    at_column = 0
+    for k, at in cp.remainder:
+        W[at, at_column : at_column + len(w[k])] = w[k].reshape(len(w[k]), -1).T
+        at_column += len(w[k])
+    reach[old:] = (f.S[:mm, :q] @ W).T
+    form[:old, old:] += reach[:old, :q] @ W
+    form[old:, :old] = form[:old, old:].T
+    form[old:, old:] += W.T @ reach[old:, :q].T
+    scaled = scale_rows(reach.T, cp, tuple(t.T for t in f.T))
     h = solve_triangular(f.L[:mm, :mm], scaled, lower=True, check_finite=False)
-    direct = np.zeros((reach.shape[1],) * 2)
-    if eliminated:
-        direct[:eliminated, :eliminated] = own[0]
-        direct[:eliminated, eliminated:] = reach[:q, :eliminated].T @ W
-        direct[eliminated:, :eliminated] = direct[:eliminated, eliminated:].T
-    direct[eliminated:, eliminated:] = W.T @ SW[:q]
-    return (direct - h.T @ h) / (2.0 * sigma2), np.concatenate([*cross, np.empty(0)]) / sigma2
+    return (form - h.T @ h) / (2.0 * sigma2), cross / sigma2
+
+
+def _fold_chain(f: Factorisation, w: list[FloatArray], form: FloatArray) -> tuple[FloatArray, int]:
+    """Fold the directions of the chain into the remainder's columns; their part into ``form``."""
+    cp, mm = f.cp, f.cp.q_rest + f.cp.p
+    reach = np.zeros((len(form), mm))
+    pushed = {e: np.zeros((len(form), cp.levels[e], cp.widths[e])) for e in range(1, len(f.chain))}
+    old = 0
+    for e, c in enumerate(f.chain):
+        seen = old + len(w[e])
+        before = pushed[e][:old] if e else np.empty((0, cp.levels[0], cp.widths[0]))
+        square, onward = fold_directions(
+            f.T[e], c.A, c.start, c.column, c.value, c.dense, before, w[e], reach[:seen]
+        )
+        form[:seen, :seen] += square
+        first = 0
+        for n, up in enumerate(range(e + 1, len(f.chain))):
+            K = cp.widths[up]
+            for d in range(seen):
+                for r in range(K):
+                    pushed[up][d, :, r] += np.bincount(
+                        c.parents[n], onward[d, :, first + r], minlength=cp.levels[up]
+                    )
+            first += K
+        reach[:seen, cp.q_rest :] += onward[:, :, first:].sum(axis=1)
+        old = seen
+    return reach, old
 
 
 def _directions(T: FloatArray, u: FloatArray, g: FloatArray, entries: FloatArray) -> FloatArray:

@@ -90,6 +90,8 @@ def to_working(columns: FloatArray, F: FloatArray) -> FloatArray:
     F is diagonal but for one row, so that centring is a subtraction (which is
     exact where a matrix product would cancel).
     """
+    if columns.shape[1] == 0:
+        return np.ascontiguousarray(columns)
     diagonal = np.diag(F).copy()
     off = F - np.diag(diagonal)
     row = int(np.argmax(np.abs(off).sum(axis=1)))

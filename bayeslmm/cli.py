@@ -1,0 +1,250 @@
+"""The `bayeslmm` command."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+import bayeslmm
+from bayeslmm.errors import ArgumentError, BayeslmmError, BayeslmmWarning, suggest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from bayeslmm.comparison import EstimateComparison
+    from bayeslmm.fits import PointFit, PosteriorFit
+    from bayeslmm.model import Model
+
+FAILED = 1
+NOT_CONVERGED = 3
+_CODES = (
+    "Exit codes: 0 done; 1 an error, said on standard error; 2 wrong usage; "
+    "3 results were written, but the optimiser or the sampler has not converged."
+)
+
+app = typer.Typer(
+    name="bayeslmm",
+    help="Mixed models from one formula: REML estimates and a posterior of the same model.",
+    epilog=_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # brackets in help texts are words, not markup
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run the command line; `bayeslmm --help` says what there is."""
+    app()
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"bayeslmm {bayeslmm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def datasets() -> None:
+    """List the bundled data sets."""
+    from bayeslmm.data.datasets import DESCRIPTIONS
+
+    width = max(map(len, DESCRIPTIONS))
+    for name, words in DESCRIPTIONS.items():
+        typer.echo(f"{name.ljust(width)}  {words}")
+
+
+@app.command(epilog=_CODES)
+def fit(
+    formula: Annotated[str, typer.Argument(help="As in lme4: 'y ~ x + (x | group)'.")],
+    data: Annotated[str, typer.Argument(help="A .csv, .tsv or .parquet file, or a data set.")],
+    sample: Annotated[bool, typer.Option("--sample", help="Draw from the posterior too.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for tables, fits, plots and report.html.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="REML, ML or MAP; REML by default.")] = None,
+    family: Annotated[
+        str, typer.Option(help="gaussian, bernoulli, binomial, poisson or negativebinomial.")
+    ] = "gaussian",
+    draws: Annotated[int, typer.Option(min=1, help="Kept draws of each chain.")] = 1000,
+    tune: Annotated[int, typer.Option(min=0, help="Warm-up of each chain.")] = 1000,
+    chains: Annotated[int, typer.Option(min=1, help="Number of chains.")] = 4,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same draws.")] = None,
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
+    weights: Annotated[str | None, typer.Option(help="Column of precision weights.")] = None,
+    offset: Annotated[
+        str | None, typer.Option(help="Column added to the linear predictor.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Fit FORMULA to DATA and print the summary.
+
+    With --sample, also the posterior and both side by side; with --out, everything is
+    written to a folder as well.
+    """
+    console = Console(stderr=True)
+    with _spoken(debug):
+        from bayeslmm.comparison.tables import check_level
+        from bayeslmm.model import Model
+
+        check_level(level)
+        folder = _folder(out)
+        with console.status("reading the data"):
+            model = Model(formula, _read(data), family=family, weights=weights, offset=offset)
+        fits: dict[str, Any] = {}
+        if _has_point_fit(model, sample, method):
+            with console.status(f"fitting by {method or 'REML'}"):
+                point = model.fit(cast(Any, method))
+            fits[point.method] = point
+            _print_point(point, level)
+        if sample:
+            fits["posterior"] = _sample(model, draws, tune, chains, seed)
+            _print_posterior(fits["posterior"], level)
+        comparison = _compare(fits, level) if sample else None
+        if comparison is not None:
+            typer.echo(f"\n{comparison}")
+        if folder is not None:
+            with console.status(f"writing {folder}"):
+                _write(folder, fits, comparison, level)
+            console.print(f"Written to {folder}", markup=False, highlight=False)
+    if not all(f.converged for f in fits.values()):
+        raise typer.Exit(NOT_CONVERGED)
+
+
+@contextlib.contextmanager
+def _spoken(debug: bool) -> Iterator[None]:
+    """Turn errors into messages and exit codes, warnings into lines on standard error."""
+
+    def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+        typer.echo(f"warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", BayeslmmWarning)
+            warnings.showwarning = show
+        try:
+            yield
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            elif isinstance(error, BayeslmmError):
+                typer.echo(f"error: {error}", err=True)
+            elif isinstance(error, OSError):
+                typer.echo(f"error: {error.strerror or error}: {error.filename}", err=True)
+            else:
+                words = f"error: {type(error).__name__}: {error}"
+                typer.echo(f"{words}\n  fix:   --debug shows where it happened", err=True)
+            raise typer.Exit(FAILED) from None
+
+
+def _read(data: str) -> pd.DataFrame:
+    """A file, or a bundled data set where no file has that name."""
+    from bayeslmm.data.datasets import DESCRIPTIONS, load_dataset
+    from bayeslmm.data.table import read_table
+
+    path = Path(data)
+    known = {name.casefold() for name in DESCRIPTIONS}
+    if not path.exists() and data.casefold() in known:
+        return load_dataset(data)
+    if not path.exists() and not path.suffix:
+        close = suggest(data, DESCRIPTIONS)
+        raise ArgumentError(
+            f"{data!r} is neither a file nor a bundled data set.",
+            fix=f"did you mean {close!r}?" if close else "`bayeslmm datasets` lists those",
+        )
+    try:
+        return read_table(path)
+    except (ValueError, OSError) as error:  # what pandas and pyarrow raise
+        if isinstance(error, BayeslmmError):
+            raise
+        raise ArgumentError(f"{data!r} cannot be read as a table.", found=str(error)) from error
+
+
+def _folder(out: Path | None) -> Path | None:
+    """The folder to write to, made before any work is done."""
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _has_point_fit(model: Model, sample: bool, method: str | None) -> bool:
+    """Whether point estimates exist; without them a posterior must be asked for."""
+    family = model.family
+    if family.name == "gaussian" and family.link.name == "identity":
+        return True
+    if not sample or method is not None:
+        raise ArgumentError(
+            f"point estimates exist for the Gaussian family only, and this model is {family.name}.",
+            fix="use --sample, without --method",
+        )
+    return False
+
+
+def _sample(model: Model, draws: int, tune: int, chains: int, seed: int | None) -> PosteriorFit:
+    # tables go to standard output; a sampler's progress must not
+    with contextlib.redirect_stdout(sys.stderr):
+        return model.sample(draws, tune, chains, random_seed=seed, progressbar=sys.stderr.isatty())
+
+
+def _print_point(fit: PointFit, level: float) -> None:
+    from bayeslmm.reporting.point import summarise_point
+
+    typer.echo(str(summarise_point(fit, level)))
+
+
+def _print_posterior(fit: PosteriorFit, level: float) -> None:
+    from bayeslmm.reporting.posterior import summarise_posterior
+
+    typer.echo(f"\n{summarise_posterior(fit, level)}")
+
+
+def _compare(fits: dict[str, Any], level: float) -> EstimateComparison:
+    from bayeslmm.comparison import compare_estimates
+
+    return compare_estimates(*fits.values(), names=list(fits), level=level)
+
+
+def _write(
+    folder: Path, fits: dict[str, Any], comparison: EstimateComparison | None, level: float
+) -> None:
+    """Tables, fits, figures and the report."""
+    from bayeslmm.plots import gallery
+    from bayeslmm.reporting.report import write_report
+
+    figures: dict[str, Figure] = {}
+    effects: tuple[Any, ...] = ("fixed", "variance", "random")
+    for name, one in fits.items():
+        for kind in effects:
+            one.to_frame(kind, level).to_csv(folder / f"{name}_{kind}.csv", index=False)
+        one.save(folder / f"{name}.nc")
+        figures |= {f"{name}_{k}": figure for k, figure in gallery(one).items()}
+    if comparison is not None:
+        comparison.table.to_csv(folder / "side_by_side.csv", index=False)
+        comparison.remarks.to_csv(folder / "remarks.csv", index=False)
+        figures["side_by_side"] = comparison.plot()
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=120)
+    write_report(fits, folder / "report.html", comparison)

@@ -1,0 +1,120 @@
+"""Exact gradients against differences of the value, which `test_dense` holds to the oracle."""
+
+import numpy as np
+import pytest
+from designs import CASES, random_theta
+
+import bayeslmm as bl
+from bayeslmm.engine.gaussian.crossproducts import compute_crossproducts
+from bayeslmm.engine.gaussian.map_prior import fixed_prior, variance_prior
+from bayeslmm.engine.gaussian.objective import Objective
+from bayeslmm.engine.gaussian.parameters import Layout
+
+PRIORS = {
+    "defaults": {},
+    "half-normal, LKJ(2)": {"sd_g": bl.HalfNormal(3), "corr_g": bl.LKJ(2)},
+    "half-t": {"sd_g": bl.HalfStudentT(3, 0, 2), "sigma": bl.HalfStudentT(4, 0, 5)}
+    if False
+    else {"sd_g": bl.HalfStudentT(3, 2), "sigma": bl.HalfStudentT(4, 5)},
+    "gamma": {"sd_g": bl.Gamma(2, 0.5), "sigma": bl.Gamma(3, 0.2)},
+    "normal beta": {"beta": bl.Normal(1, 2)},
+    "flat beta": {"beta": bl.Flat(), "beta[Intercept]": bl.Flat()},
+    "one flat": {"beta[Intercept]": bl.Flat(), "beta[x]": bl.Normal(3, 0.5)},
+}
+
+
+def objective(model, method):
+    design = model.design
+    cp = compute_crossproducts(design)
+    layout = Layout.of(design, cp.coordinates)
+    if method != "MAP":
+        return Objective(cp, layout, reml=method == "REML")
+    return Objective(
+        cp,
+        layout,
+        reml=True,
+        fixed_prior=fixed_prior(design, model.priors, cp.coordinates),
+        variance_prior=variance_prior(design, model.priors, layout, cp.coordinates),
+    )
+
+
+def differences(value, x):
+    """Central differences, two steps extrapolated."""
+    out = np.empty_like(x)
+    for k in range(len(x)):
+        step = np.zeros_like(x)
+        slopes = []
+        for h in (2e-3, 1e-3):
+            step[k] = h * max(1.0, abs(x[k]))
+            slopes.append((value(x + step) - value(x - step)) / (2 * step[k]))
+        out[k] = (4 * slopes[1] - slopes[0]) / 3
+    return out
+
+
+def check(criterion, x):
+    exact = criterion(x).gradient
+    numeric = differences(lambda v: criterion(v).value, x)
+    np.testing.assert_allclose(exact, numeric, rtol=0, atol=1e-8 * np.abs(numeric).max())
+
+
+def start(o, seed):
+    """A random vector of the criterion: entries of T in working coordinates."""
+    return np.random.default_rng(seed).normal(size=o.layout.size) * 0.5 + o.layout.start()
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+@pytest.mark.parametrize("name", [n for n in CASES if n != "no random term"])
+def test_profiled(name, method):
+    o = objective(CASES[name].model(), method)
+    check(o.profiled, start(o, 1))
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+@pytest.mark.parametrize("name", CASES)
+def test_joint_without_priors(name, method):
+    o = objective(CASES[name].model(), method)
+    check(o.joint, np.append(start(o, 2), -0.3))
+
+
+@pytest.mark.parametrize("priors", PRIORS)
+@pytest.mark.parametrize("name", ["slopes", "three columns", "weights, slopes, crossed", "years"])
+def test_joint_with_priors(name, priors):
+    o = objective(CASES[name].model(priors=PRIORS[priors]), "MAP")
+    check(o.joint, np.append(start(o, 3), -0.3))
+
+
+@pytest.mark.parametrize("name", ["slopes", "crossed slopes", "three columns"])
+def test_boundary_form(name):
+    """To first order, moving T T' by D at T = 0 changes the deviance by -2 tr(N D)."""
+    o = objective(CASES[name].model(), "REML")
+    x = np.zeros(o.layout.size)
+    T = o.layout.unpack(x)
+    f = o.factorise(T)
+    s = o.solve(f, given_fixed=False, curvature=True)
+    sigma2 = o.best_sigma(f) ** 2
+    rng = np.random.default_rng(4)
+    for k, t in enumerate(T):
+        N = 0.5 * (s.gg[k] / sigma2 - s.ZPZ[k])
+        direction = np.linalg.cholesky(np.cov(rng.normal(size=(len(t), 9))) + np.eye(len(t)))
+        direction = direction * o.layout.patterns[k]
+
+        def moved(h, k=k, direction=direction):
+            there = list(T)
+            there[k] = np.sqrt(h) * direction
+            return o.profiled_value(o.layout.pack(there))
+
+        slope = (4 * (moved(1e-5) - moved(0)) - (moved(2e-5) - moved(0))) / 2e-5
+        expected = -2 * np.sum(N * (direction @ direction.T))
+        assert slope == pytest.approx(expected, rel=1e-5)
+
+
+def test_theta_round_trip():
+    """Working coordinates and back: the same covariance factor."""
+    for name in CASES:
+        design = CASES[name].model().design
+        layout = Layout.of(design, compute_crossproducts(design).coordinates)
+        theta = random_theta(design, 5)
+        back = layout.to_raw(layout.to_working(theta))
+        for T, again in zip(theta, back, strict=True):
+            size = np.sqrt(np.diag(T @ T.T))[:, None]
+            assert np.max(np.abs(again - T) / size) < 1e-12
