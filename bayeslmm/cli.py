@@ -175,12 +175,7 @@ def _read(data: str) -> pd.DataFrame:
             f"{data!r} is neither a file nor a bundled data set.",
             fix=f"did you mean {close!r}?" if close else "`bayeslmm datasets` lists those",
         )
-    try:
-        return read_table(path)
-    except (ValueError, OSError) as error:  # what pandas and pyarrow raise
-        if isinstance(error, BayeslmmError):
-            raise
-        raise ArgumentError(f"{data!r} cannot be read as a table.", found=str(error)) from error
+    return read_table(path)
 
 
 def _folder(out: Path | None) -> Path | None:

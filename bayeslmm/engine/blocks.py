@@ -228,7 +228,7 @@ def _apply_inverse(
     dense_base: IntArray,
     dense_width: IntArray,
 ) -> None:
-    """out = (unscaled inverse among a level's columns) F; columns: sparse, ancestors, fixed.
+    """Multiply F by the unscaled inverse among a level's columns: sparse, ancestors, fixed.
 
     The blocks of ancestors lie in flat arrays (see `walk_back`), since each has its own shape.
     """

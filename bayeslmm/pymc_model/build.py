@@ -15,6 +15,9 @@ from bayeslmm.pymc_model.distributions import free_scalar, free_vector
 from bayeslmm.pymc_model.effects import add_effects, contribution
 from bayeslmm.pymc_model.likelihood import add_likelihood
 
+MANY_COLUMNS = 12
+"""Above this, a matrix product: slow to compile the first time, faster to evaluate."""
+
 Parameterization = Literal["noncentered", "centered"]
 
 
@@ -86,6 +89,9 @@ def _add_fixed(design: Design, priors: PriorSet, used: Any) -> Any:
     name = "beta_centered" if centred else "beta"
     free = free_vector(name, priors.beta, names, "fixed", positive=False)
     if centred:
-        shift = pt.as_tensor(priors.centre) @ free
+        shift = (priors.centre * free).sum()
         pm.Deterministic("beta", free[i].set(free[i] - shift), dims="fixed")
-    return pt.as_tensor(design.X[used] - priors.centre) @ free
+    X = design.X[used] - priors.centre
+    if design.p > MANY_COLUMNS:
+        return pt.as_tensor(X) @ free
+    return sum(X[:, j] * free[j] for j in range(design.p))

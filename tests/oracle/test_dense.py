@@ -10,7 +10,7 @@ from bayeslmm.engine.gaussian import estimate_at
 
 # In units of standard errors (fixed effects) and SDs (random effects). Raw columns
 # near 2010 lose three digits when coefficients are carried back to them.
-TOLERANCE = {name: 1e-11 if "years" in name else 5e-14 for name in CASES}
+TOLERANCE = {name: 1e-11 if "years" in name else 1e-12 for name in CASES}
 
 
 def close(actual, expected, scale, tolerance):
@@ -26,8 +26,8 @@ def test_everything_at_given_theta(name, size, method):
     theta = random_theta(design, seed=len(name), size=size)
     found, oracle = estimate_at(design, theta, method), Dense(design).fit(theta, method)
     tolerance = TOLERANCE[name]
-    assert found.loglik == pytest.approx(float(oracle.loglik), rel=1e-14)
-    assert found.sigma == pytest.approx(float(oracle.sigma), rel=1e-14)
+    assert found.loglik == pytest.approx(float(oracle.loglik), rel=1e-13)
+    assert found.sigma == pytest.approx(float(oracle.sigma), rel=1e-13)
     se = np.sqrt(np.diag(oracle.cov_beta))
     close(found.beta, oracle.beta, se, tolerance)
     close(found.cov_beta, oracle.cov_beta, np.outer(se, se), tolerance)
@@ -46,7 +46,7 @@ def test_a_level_without_weight_keeps_its_prior():
     theta = random_theta(design)
     found, oracle = estimate_at(design, theta), Dense(design).fit(theta, "REML")
     at = design.factors[1].levels.get_loc("h2")
-    assert found.loglik == pytest.approx(float(oracle.loglik), rel=1e-14)
+    assert found.loglik == pytest.approx(float(oracle.loglik), rel=1e-13)
     assert found.b[1][at, 0] == 0.0
     assert found.cov_b[1][at, 0, 0] == pytest.approx(found.covariances[1][0, 0], rel=1e-14)
 

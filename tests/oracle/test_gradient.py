@@ -13,9 +13,7 @@ from bayeslmm.engine.gaussian.parameters import Layout
 PRIORS = {
     "defaults": {},
     "half-normal, LKJ(2)": {"sd_g": bl.HalfNormal(3), "corr_g": bl.LKJ(2)},
-    "half-t": {"sd_g": bl.HalfStudentT(3, 0, 2), "sigma": bl.HalfStudentT(4, 0, 5)}
-    if False
-    else {"sd_g": bl.HalfStudentT(3, 2), "sigma": bl.HalfStudentT(4, 5)},
+    "half-t": {"sd_g": bl.HalfStudentT(3, 2), "sigma": bl.HalfStudentT(4, 5)},
     "gamma": {"sd_g": bl.Gamma(2, 0.5), "sigma": bl.Gamma(3, 0.2)},
     "normal beta": {"beta": bl.Normal(1, 2)},
     "flat beta": {"beta": bl.Flat(), "beta[Intercept]": bl.Flat()},

@@ -15,7 +15,8 @@ R         map of working coordinates, Z_level = Z_w R
 
 Files: `working` (coordinates), `crossproducts` (rows to sums), `criterion` (value and
 gradient at given T), `parameters` (vectors and matrices), `objective` (what is
-minimised), `information`, `newton`, `boundary`, `optimise` (how), `variances` (SDs and correlations), `estimate` (the record).
+minimised), `information`, `newton`, `boundary`, `optimise` (how), `variances` (SDs and
+correlations), `estimate` (the record).
 """
 
 from bayeslmm.engine.gaussian.estimate import estimate_at, fit_gaussian, variance_uncertainty

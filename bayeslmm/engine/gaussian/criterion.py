@@ -68,8 +68,7 @@ class Factorisation:
 class Solution:
     """What the factorisation says of each factor; lists in the order of the cross-products.
 
-    ``u`` (J, K) spherical effects; ``g`` (J, K) Z_j'We; ``C`` (J, K, K) their blocks of M^-1; ``G``,
-    ``R``: d log|M|/dT = 2 G and d r^2/dT = -2 R; ``gg``, ``ZPZ``: the two parts
+    ``u`` (J, K) spherical effects; ``g`` (J, K) Z_j'We; ``C`` (J, K, K) blocks of M^-1; ``G``, ``R``: d log|M|/dT = 2 G and d r^2/dT = -2 R; ``gg``, ``ZPZ``: the two parts
     of the boundary form N; ``beta`` (p,), ``C_beta`` (p, p).
     """
 

@@ -145,7 +145,7 @@ def _choose_chain(
 ) -> tuple[list[int], list[int]]:
     """The largest factor, then those in which every chosen one is nested; and the others."""
     by_size = sorted(range(len(factors)), key=lambda k: -factors[k].n_levels * factors[k].n_columns)
-    chain, rest = by_size[:1], []
+    chain, rest = by_size[:1], by_size[:0]
     for k in by_size[1:]:
         nested = all(_nested(codes[c], factors[c].n_levels, codes[k]) for c in chain)
         (chain if nested else rest).append(k)

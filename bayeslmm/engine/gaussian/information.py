@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray, fold_directions
+from bayeslmm.engine.blocks import FloatArray, IntArray, fold_directions
 from bayeslmm.engine.gaussian.criterion import Factorisation, Solution, scale_rows
 
 
@@ -89,8 +89,8 @@ def _fold_chain(f: Factorisation, w: list[FloatArray], form: FloatArray) -> tupl
     return reach, old
 
 
-def _directions(T: FloatArray, u: FloatArray, g: FloatArray, entries: FloatArray) -> FloatArray:
-    """w of each entry (r, c), shape (entries, J, K)."""
+def _directions(T: FloatArray, u: FloatArray, g: FloatArray, entries: IntArray) -> FloatArray:
+    """Directions w of each entry (r, c), shape (entries, J, K)."""
     w = np.empty((len(entries), *u.shape))
     for i, (r, c) in enumerate(entries):
         w[i] = np.outer(g[:, r], T[:, c])

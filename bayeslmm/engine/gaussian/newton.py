@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
 from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray
+from bayeslmm.engine.blocks import FloatArray, IntArray
 from bayeslmm.engine.gaussian.objective import Point
 
 type Criterion = Callable[[FloatArray], Point]
@@ -30,6 +31,7 @@ class Counted:
         self.trace: list[tuple[float, float]] = []
 
     def __call__(self, x: FloatArray) -> Point:
+        """Evaluate, and remember."""
         point = self.criterion(x)
         self.trace.append((point.value, float(np.abs(point.gradient).max(initial=0.0))))
         return point
@@ -57,7 +59,7 @@ def descend(
     H : ndarray
         Curvature in the free entries there: expected, improved by secants.
     """
-    at, point = np.flatnonzero(free), start
+    at, point = np.flatnonzero(free).astype(np.int64), start
     H = point.curvature()[np.ix_(at, at)]
     for _ in range(most):
         step, decrement = newton_step(H, point.gradient[at])
@@ -80,7 +82,7 @@ def descend(
 
 
 def _search(
-    criterion: Criterion, point: Point, at: FloatArray, step: FloatArray, decrement: float
+    criterion: Criterion, point: Point, at: IntArray, step: FloatArray, decrement: float
 ) -> Point | None:
     """The first shortened step that lowers the criterion."""
     room = np.maximum(_LONGEST, np.abs(point.x[at]))
@@ -119,5 +121,5 @@ def quasi_newton(criterion: Criterion, x: FloatArray, scale: float) -> FloatArra
         return point.value / scale, point.gradient / scale
 
     options = {"ftol": 1e-10, "gtol": 1e-7, "maxiter": 2000, "maxcor": 20}
-    found = minimize(scaled, x, jac=True, method="L-BFGS-B", options=options)
+    found: Any = minimize(scaled, x, jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
     return np.asarray(found.x, dtype=np.float64)

@@ -8,7 +8,7 @@ Vectors hold working-scale entries (see `parameters`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -162,10 +162,10 @@ class Objective:
         T: list[FloatArray],
         gradient: list[FloatArray],
     ) -> FloatArray:
-        """Curvature of the profiled deviance in the entries of T: average information,
-        sigma profiled out, plus what the criterion's slope in T T' adds.
+        """Curvature of the profiled deviance in the entries of T, cheap and positive.
 
-        With d(dev) = -2 tr(N d(TT')), a step D in T adds -2 tr(N D D'); dev' = -4 N T
+        Average information with sigma profiled out, plus what the slope in T T' adds:
+        with d(dev) = -2 tr(N d(TT')), a step D in T adds -2 tr(N D D'), and dev' = -4 N T
         gives N without more work. Only its part that curves upwards is kept.
         """
         ordered = [self.layout.patterns[k] for k in self.cp.order]
@@ -222,8 +222,16 @@ class Objective:
         """Effects and blocks in the order of the design."""
         s = solve(f, given_fixed=given_fixed, curvature=curvature)
         order = self._in_design_order
-        per_factor = [order(x) for x in (s.u, s.g, s.C, s.G, s.R, s.gg, s.ZPZ)]
-        return Solution(*per_factor, s.beta, s.C_beta)
+        return replace(
+            s,
+            u=order(s.u),
+            g=order(s.g),
+            C=order(s.C),
+            G=order(s.G),
+            R=order(s.R),
+            gg=order(s.gg),
+            ZPZ=order(s.ZPZ),
+        )
 
     def _in_design_order(self, items: list[FloatArray]) -> list[FloatArray]:
         out = list(items)
