@@ -110,21 +110,18 @@ class Objective:
         """-2 log p(y | theta, sigma) on the user's scale; sigma on the working scale."""
         maps = self.cp.coordinates
         n, p = self.cp.n, self.cp.p
-        jacobian = 2.0 * maps.X_log_determinant if self.reml and self.fixed_prior is None else 0.0
+        jacobian = 2.0 * maps.X_log_determinant if self.reml else 0.0
         flat = p if self.reml else 0
         normaliser = (n - flat) * np.log(2 * np.pi)
         if self.fixed_prior is not None:
             normaliser = (n - self.fixed_prior.n_flat) * np.log(2 * np.pi)
             normaliser -= self.fixed_prior.log_pseudo_determinant
-            scale_power = n - self.fixed_prior.n_flat
-        else:
-            scale_power = n - flat
         return float(
             self.log_determinant(f)
             + jacobian
             + normaliser
             + 2.0 * self.df * np.log(sigma)
-            + 2.0 * scale_power * np.log(maps.y_scale)
+            + 2.0 * self.df * np.log(maps.y_scale)
             + f.r2 / sigma**2
             - self.cp.log_weights
         )
