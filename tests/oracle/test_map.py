@@ -95,7 +95,9 @@ def test_value(name):
         theta = o.layout.to_raw(o.layout.unpack(x[:-1]))
         covariances = [sigma**2 * T @ T.T for T in theta]
         expected = -2 * log_posterior(Dense(model.design), model.priors, covariances, sigma)
-        assert o.joint(x).value == pytest.approx(expected, rel=1e-11)
+        # raw slopes of years: the correlation is so near to one that its determinant cancels
+        tolerance = 1e-9 if name == "years" else 1e-12
+        assert o.joint(x).value == pytest.approx(expected, rel=tolerance)
 
 
 @pytest.mark.parametrize("name", ["all proper", "three columns, LKJ(2)", "weights and offset"])
@@ -108,10 +110,8 @@ def test_the_fit_is_the_mode_in_sds_correlations_and_sigma(name):
     base = [c.copy() for c in fit.estimate.covariances]
 
     def posterior(sds, corrs, sigma):
-        made = []
-        for sd, R in zip(sds, corrs, strict=True):
-            made.append(np.outer(sd, sd) * R)
-        return log_posterior(dense, model.priors, made, sigma)
+        covariances = [np.outer(sd, sd) * R for sd, R in zip(sds, corrs, strict=True)]
+        return log_posterior(dense, model.priors, covariances, sigma)
 
     sds = [np.sqrt(np.diag(c)) for c in base]
     corrs = [c / np.outer(s, s) for c, s in zip(base, sds, strict=True)]

@@ -21,6 +21,7 @@ from bayeslmm.engine.blocks import (
     update_ancestor,
     walk_back,
 )
+from bayeslmm.engine.full_blocks import eliminate_full, walk_back_full
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, Eliminated
 
 
@@ -68,7 +69,8 @@ class Factorisation:
 class Solution:
     """What the factorisation says of each factor; lists in the order of the cross-products.
 
-    ``u`` (J, K) spherical effects; ``g`` (J, K) Z_j'We; ``C`` (J, K, K) blocks of M^-1; ``G``, ``R``: d log|M|/dT = 2 G and d r^2/dT = -2 R; ``gg``, ``ZPZ``: the two parts
+    ``u`` (J, K) spherical effects; ``g`` (J, K) Z_j'We; ``C`` (J, K, K) blocks of M^-1;
+    ``G``, ``R``: d log|M|/dT = 2 G and d r^2/dT = -2 R; ``gg``, ``ZPZ``: the two parts
     of the boundary form N; ``beta`` (p,), ``C_beta`` (p, p).
     """
 
@@ -179,6 +181,9 @@ def _eliminate_chain(
     ]
     logdet = 0.0
     for e, c in enumerate(chain):
+        if c.full is not None:
+            logdet += eliminate_full(T[e], c.A, c.full, S)
+            continue
         skip = sum(cp.widths[e + 1 : len(chain)])
         logdet += eliminate(T[e], c.A, c.start, c.column, c.value, c.dense, skip, S)
         first = 0
@@ -199,6 +204,8 @@ def _walk_chain(
     above: list[_Above] = []
     for e in reversed(range(len(f.chain))):
         c = f.chain[e]
+        if c.full is not None:
+            return [walk_back_full(f.T[e], c.A, c.full, P, coefficients, curvature)]
         u, g, C, G, R, N, by_value, by_dense = walk_back(
             f.T[e], c.A, c.start, c.column, c.value, c.dense, P, coefficients,
             _flatten(above, c), curvature, e > 0,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bayeslmm.design import Design, Factor
 from bayeslmm.engine.blocks import FloatArray, IntArray
 from bayeslmm.engine.gaussian.working import Coordinates, choose_coordinates, to_working
+
+
+# Share of couplings that are not zero, and number of columns, from which matrix
+# products over all of them are faster than a walk over the sparse ones.
+_MOSTLY_FULL = 0.2
+_WORTH_MATRIX_PRODUCTS = 48
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,6 +33,8 @@ class Eliminated:
         The ancestors' level that holds each level.
     places : ndarray, shape (ancestors, nnz)
         Where each sparse entry stands among the ancestor's own.
+    full : ndarray, shape (J, K, m), or None
+        All couplings with the remainder as one array, where most are not zero.
     """
 
     A: FloatArray
@@ -36,6 +44,7 @@ class Eliminated:
     dense: FloatArray
     parents: IntArray
     places: IntArray
+    full: FloatArray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,9 +197,23 @@ def _chain_products(
                 dense=np.ascontiguousarray(_level_sums(f.codes, f.J, weighted, dense)),
                 parents=parents,
                 places=places,
+                full=None,
             ),
         )
+    if len(out) == 1:
+        out = [replace(out[0], full=_full_coupling(out[0], int(starts[-1])))]
     return tuple(out)
+
+
+def _full_coupling(c: Eliminated, q: int) -> FloatArray | None:
+    """The sparse and dense couplings as one array, if sparsity would not pay."""
+    J, K = c.A.shape[:2]
+    if len(c.column) < _MOSTLY_FULL * J * q or q < _WORTH_MATRIX_PRODUCTS:
+        return None
+    full = np.zeros((J, q + c.dense.shape[1], K))
+    full[np.repeat(np.arange(J), np.diff(c.start)), c.column] = c.value
+    full[:, q:] = c.dense
+    return np.ascontiguousarray(full.transpose(0, 2, 1))
 
 
 def _remainder_products(

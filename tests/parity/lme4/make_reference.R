@@ -151,7 +151,7 @@ ctrl <- lmerControl(
   check.nobs.vs.nRE = "ignore", check.conv.singular = "ignore", check.scaleX = "ignore",
   restart_edge = TRUE, boundary.tol = 1e-5)
 
-class_data <- read.csv(file.path(here, "..", "data", "score_parentedu_byclass.csv"))
+class_data <- read.csv(file.path(here, "..", "..", "..", "bayeslmm", "data", "files", "score_parentedu_byclass.csv"))
 class_data$classroom <- factor(class_data$classroom)
 sleep_w <- 1 + (seq_len(nrow(sleepstudy)) %% 3) / 2
 

@@ -14,9 +14,7 @@ def fitted(formula: str, data: str, **posterior: float) -> SimpleNamespace:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fits = {m.lower(): model.fit(m) for m in ("REML", "ML", "MAP")}
-        return SimpleNamespace(
-            model=model, posterior=fake_posterior(model, **posterior), **fits
-        )
+        return SimpleNamespace(model=model, posterior=fake_posterior(model, **posterior), **fits)
 
 
 @pytest.fixture(scope="session")

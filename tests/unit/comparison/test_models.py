@@ -29,9 +29,7 @@ def test_criteria_and_differences(sleep, plain):
 def test_posteriors_by_loo(sleep, plain):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = compare_models(
-            {"slopes": sleep.posterior, "plain": fake_posterior(plain, seed=2)}
-        )
+        found = compare_models({"slopes": sleep.posterior, "plain": fake_posterior(plain, seed=2)})
     assert set(found.table.index) == {"slopes", "plain"}
     assert {"elpd", "weight", "dse"} <= set(found.table.columns)
     assert found.table["weight"].sum() == pytest.approx(1.0)
