@@ -89,6 +89,12 @@ def fit(
     draws: Annotated[int, typer.Option(min=1, help="Kept draws of each chain.")] = 1000,
     tune: Annotated[int, typer.Option(min=0, help="Warm-up of each chain.")] = 1000,
     chains: Annotated[int, typer.Option(min=1, help="Number of chains.")] = 4,
+    target_accept: Annotated[
+        float | None, typer.Option(help="Between 0 and 1; nearer to 1 takes smaller steps.")
+    ] = None,
+    centered: Annotated[
+        bool, typer.Option("--centered", help="Sample in the centred parameterization.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same draws.")] = None,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     weights: Annotated[str | None, typer.Option(help="Column of precision weights.")] = None,
@@ -118,7 +124,9 @@ def fit(
             fits[point.method] = point
             _print_point(point, level)
         if sample:
-            fits["posterior"] = _sample(model, draws, tune, chains, seed)
+            options: dict[str, Any] = {"target_accept": target_accept, "random_seed": seed}
+            options["parameterization"] = "centered" if centered else "noncentered"
+            fits["posterior"] = _sample(model, draws, tune, chains, **options)
             _print_posterior(fits["posterior"], level)
         comparison = _compare(fits, level) if sample else None
         if comparison is not None:
@@ -198,10 +206,10 @@ def _has_point_fit(model: Model, sample: bool, method: str | None) -> bool:
     return False
 
 
-def _sample(model: Model, draws: int, tune: int, chains: int, seed: int | None) -> PosteriorFit:
+def _sample(model: Model, draws: int, tune: int, chains: int, **options: Any) -> PosteriorFit:
     # tables go to standard output; a sampler's progress must not
     with contextlib.redirect_stdout(sys.stderr):
-        return model.sample(draws, tune, chains, random_seed=seed, progressbar=sys.stderr.isatty())
+        return model.sample(draws, tune, chains, progressbar=sys.stderr.isatty(), **options)
 
 
 def _print_point(fit: PointFit, level: float) -> None:

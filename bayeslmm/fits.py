@@ -139,7 +139,7 @@ class PointFit(_Fit):
 
     @property
     def singular(self) -> bool:
-        """Whether a variance is zero or a correlation one (some diagonal of theta < 1e-4)."""
+        """Whether a variance is zero or a correlation one (a diagonal entry of T is 0)."""
         return self.estimate.singular
 
     @cached_property
@@ -418,7 +418,7 @@ class PosteriorFit(_Fit):
     @property
     def converged(self) -> bool:
         """Whether R-hat, effective sample size and divergences give no reason for doubt."""
-        return self.diagnostics.ok
+        return self.diagnostics.converged
 
     @property
     def fittedvalues(self) -> FloatArray:

@@ -64,7 +64,7 @@ def sample_design(
 
     datatree = sample_posterior(design, priors, **options)
     diagnostics = check_convergence(datatree)
-    if not diagnostics.ok:
+    if not diagnostics.converged:
         warn(diagnostics.words(), ConvergenceWarning)
     return datatree, diagnostics
 

@@ -141,8 +141,8 @@ MAIN = (
     Case(
         "ratings",
         "y ~ 1 + (1 | user) + (1 | film)",
-        lambda quick: (
-            simulate.ratings(5_000, 200, 120) if quick else simulate.ratings(1_000_000, 6_040, 3_706)
+        lambda quick: simulate.ratings(
+            *((5_000, 200, 120) if quick else (1_000_000, 6_040, 3_706))
         ),
         specs={"statsmodels": dense_vc(1_000_000, 9_746)},
         limits={"lme4": 1_800.0},

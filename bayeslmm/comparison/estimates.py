@@ -101,6 +101,8 @@ class EstimateComparison:
                 "Mode: joint mode of SDs, correlations and sigma, no Jacobian; compare a REML "
                 "estimate with it, not with the mean."
             )
+        if self.long["value"].isna().any():
+            parts.append("-: there is none (on the boundary, or not computed).")
         return " ".join([*parts, *self.notes])
 
     def random_effects(self) -> pd.DataFrame:
@@ -163,13 +165,13 @@ class EstimateComparison:
         pairs = list(zip(columns["fit"].map(str), columns["statistic"].map(str), strict=True))
         sizes = pd.Series([fit for fit, _ in pairs]).value_counts(sort=False)
         spread = self.long[self.long["statistic"].isin(["std_error", "sd"])]
-        smallest = spread.groupby("parameter")["value"].min()
+        largest = spread.groupby("parameter")["value"].max()
         rows = []
         for row in self.table.itertuples(index=False):
             name, _, *values = row
-            # three digits of the smallest SE decide; without one, four of the value
-            places = decimals([smallest[name]], 3)
-            if not smallest[name] > 0:
+            # three digits of the largest SE decide; without one, four of the values
+            places = decimals([largest[name]], 3)
+            if not largest[name] > 0:
                 places = decimals(values, 4)
             rows.append((str(name), *(number(v, places) or "-" for v in values)))
         return Table(
@@ -212,8 +214,10 @@ def compare_estimates(
     >>> import bayeslmm as bl
     >>> model = bl.Model("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff"))
     >>> both = compare_estimates(model.fit("REML"), model.fit("ML"))
-    >>> both.table.round(2).loc[1, ["parameter", "REML_estimate", "ML_estimate"]].tolist()
-    ['sd_Batch[Intercept]', 42.0, 37.26]
+    >>> both.table[["parameter", "REML_estimate", "ML_estimate"]].round(2).head(2)
+                 parameter  REML_estimate  ML_estimate
+    0      beta[Intercept]         1527.5      1527.50
+    1  sd_Batch[Intercept]           42.0        37.26
     """
     check_level(level)
     named = _named(fits, names)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from typing_extensions import TypeIs
 
+    from bayeslmm.sampling import Diagnostics
+
 
 class AnyFit(Protocol):
     """Names that every fit answers."""
@@ -63,7 +65,7 @@ class PosteriorLike(AnyFit, Protocol):
     """A fit with draws of every parameter."""
 
     datatree: xr.DataTree
-    diagnostics: Any
+    diagnostics: Diagnostics
 
 
 type Fit = PointLike | PosteriorLike

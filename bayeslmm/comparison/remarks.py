@@ -9,7 +9,8 @@ zero      a point fit has the SD at exactly 0, where a posterior has no draws
 skewed    mean > median > mode, and mean - mode > `SKEW` posterior SDs (SDs only)
 boundary  a point fit has a correlation beyond +-`EDGE`
 prior     the interquartile range of the draws is more than `PRIOR_SHARE` of the prior's;
-          or the mode (MAP) lies more than `PRIOR_SHIFT` standard errors from REML
+          or the mode (MAP) lies more than `PRIOR_SHIFT` standard errors from REML;
+          or it is above 0 where REML is at 0
 few       a factor has fewer than `FEW_LEVELS` levels, and a posterior is compared
 ML        the ML estimate of an SD lies more than `ML_SHIFT` standard errors below REML's
 draws     the sampler's own checks found a reason for doubt
@@ -182,10 +183,18 @@ def _pulled(
     p: Parameter, reml: pd.Series, reference: str, maps: Mapping[str, pd.Series]
 ) -> Iterator[Row]:
     """Modes that a prior holds away from REML."""
-    if p.kind == "icc":
-        return
     value, se = reml["estimate"][p.name], reml["std_error"][p.name]
+    if p.kind == "icc" or (p.kind == "corr" and abs(value) > EDGE):
+        return
     for name, mode in maps.items():
+        if p.kind == "sd" and value == 0.0 < mode[p.name]:
+            yield (
+                p.name,
+                name,
+                "prior",
+                f"the prior speaks: it holds the mode at {mode[p.name]:.4g}, where {reference} "
+                "is at 0.",
+            )
         shift = (mode[p.name] - value) / se
         if abs(shift) > PRIOR_SHIFT:
             yield (

@@ -189,8 +189,10 @@ def _not_labels(values: pd.Series[Any], place: Place | None) -> DataError:
 
 def _plain_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
     if types.is_extension_array_dtype(values.dtype):
-        kind = float if values.isna().any() else values.dtype.kind
-        return pd.Series(values.to_numpy(dtype=kind, na_value=np.nan), index=values.index)  # type: ignore[call-overload]
+        boolean = types.is_bool_dtype(values) and not values.isna().any()
+        integer = types.is_integer_dtype(values) and not values.isna().any()
+        kind = np.bool_ if boolean else np.int64 if integer else np.float64
+        return pd.Series(values.to_numpy(dtype=kind, na_value=np.nan), index=values.index)
     return values
 
 

@@ -69,5 +69,9 @@ class Estimate:
 
     @property
     def singular(self) -> bool:
-        """Whether some covariance matrix has no full rank, by lme4's tolerance of 1e-4."""
-        return any(bool((np.abs(np.diag(T)) < 1e-4).any()) for T in self.T)
+        """Whether some covariance matrix has no full rank: a pivot of T is exactly zero.
+
+        Zeros are exact here, so no tolerance is needed, which would depend on the units
+        of the slopes (lme4 asks whether a pivot is below 1e-4).
+        """
+        return any(bool((np.diag(T) == 0.0).any()) for T in self.T)

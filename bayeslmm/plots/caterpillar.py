@@ -54,8 +54,10 @@ def plot_caterpillar(fit: DrawableFit, factor: str | None = None, *, level: floa
         part = table[table["term"] == term].sort_values(centre)
         y, x = np.arange(len(part)), part[centre].to_numpy()
         ax.axvline(0.0, color=GREY, linewidth=0.8, zorder=0)
-        ax.hlines(y, part[low], part[high], color=BLUE, linewidth=1.0, alpha=0.7)
-        ax.plot(x, y, "o", color=BLUE, markersize=4 if labelled else 2)
+        ax.hlines(
+            y, part[low], part[high], color=BLUE, linewidth=1.0, alpha=0.7 if labelled else 0.1
+        )
+        ax.plot(x, y, "o", color=BLUE, markersize=4 if labelled else 1)
         if labelled:
             ax.set_yticks(y, [str(v) for v in part["level"]])
         else:

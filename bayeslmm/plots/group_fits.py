@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -60,16 +62,16 @@ def plot_group_fits(fit: DrawableFit, x: str, factor: str | None = None) -> Axes
     figure, (ax,) = panels(1, 1, (6.4, 4.6))
     response = fit.design.y if fit.design.trials is None else fit.design.y / fit.design.trials
     ax.plot(used[x], response, "o", color=GREY, markersize=3, alpha=0.5, label="data")
+    first = [int(np.flatnonzero(f.codes == j)[0]) for j in range(f.n_levels)]
+    grids = [_grid(used[x][f.codes == j]) for j in range(f.n_levels)]
+    curves = _curves(fit, held, x, grids, f, used.iloc[first], include_re=True)
     alpha = float(np.clip(12.0 / f.n_levels, 0.15, 0.8))
-    for j in range(f.n_levels):
-        rows = np.flatnonzero(f.codes == j)
-        grid = _grid(used[x].iloc[rows])
-        line = _curve(fit, held, x, grid, f, used.iloc[rows[0]], j)
+    for j, (grid, curve) in enumerate(zip(grids, curves, strict=True)):
         label = f"each level of {f.name}" if j == 0 else None
-        ax.plot(grid, line, color=BLUE, linewidth=1.0, alpha=alpha, label=label)
-    grid = _grid(used[x])
-    population = _curve(fit, held, x, grid, f, used.iloc[0], None)
-    ax.plot(grid, population, color=ORANGE, linewidth=2.5, label="population")
+        ax.plot(grid, curve, color=BLUE, linewidth=1.0, alpha=alpha, label=label)
+    whole = [_grid(used[x])]
+    population = _curves(fit, held, x, whole, f, used.iloc[:1], include_re=False)
+    ax.plot(whole[0], population[0], color=ORANGE, linewidth=2.5, label="population")
     ax.set_xlabel(x)
     ax.set_ylabel(fit.design.response_name)
     where = "posterior means" if is_posterior(fit) else "estimates"
@@ -95,7 +97,7 @@ def _check_numeric(data: pd.DataFrame, x: str) -> None:
         )
 
 
-def _held(fit: DrawableFit, used: pd.DataFrame, x: str, f: Factor) -> tuple[pd.Series, str]:
+def _held(fit: DrawableFit, used: pd.DataFrame, x: str, f: Factor) -> tuple[pd.Series[Any], str]:
     """A row with every column at its typical value, and words for those that matter."""
     typical, words = {}, []
     grouping = {s for g in fit.design.factors for s in g.source}
@@ -112,31 +114,34 @@ def _held(fit: DrawableFit, used: pd.DataFrame, x: str, f: Factor) -> tuple[pd.S
     return pd.Series(typical, dtype=object), ", ".join(words)
 
 
-def _curve(
+def _curves(
     fit: DrawableFit,
-    held: pd.Series,
+    held: pd.Series[Any],
     x: str,
-    grid: FloatArray,
+    grids: Sequence[FloatArray],
     f: Factor,
-    row: pd.Series,
-    j: int | None,
-) -> FloatArray:
-    """Expected response along the grid: of level ``j``, or of the population if None."""
-    columns = {name: [value] * len(grid) for name, value in held.items()}
-    columns |= {name: [row[name]] * len(grid) for name in f.source}
-    columns[x] = grid.tolist()
-    new = pd.DataFrame(columns).astype(
-        {k: t for k, t in fit.definition.data.dtypes.items() if k != x}, errors="ignore"
-    )
-    rows = fit.design.for_new(new)
+    levels: pd.DataFrame,
+    *,
+    include_re: bool,
+) -> list[FloatArray]:
+    """Expected response along each grid; the rows of ``levels`` say whose it is."""
+    sizes = [len(g) for g in grids]
+    columns: dict[Any, Any] = {k: [v] * sum(sizes) for k, v in held.items()}
+    columns |= {k: np.repeat(levels[k].to_numpy(dtype=object), sizes) for k in f.source}
+    columns[x] = np.concatenate(grids)
+    types = {k: t for k, t in fit.definition.data.dtypes.items() if k != x}
+    new = pd.DataFrame(columns).astype(types, errors="ignore")
+    # curves are at offset 0; an offset given as an array could not be encoded anyway
+    rows = replace(fit.design.encoding, offsets=(), offset_argument=None).encode(new)
     b = [np.zeros((g.n_levels, g.n_columns)) for g in fit.design.factors]
-    if j is not None:
+    if include_re:
         at = [g.name for g in fit.design.factors].index(f.name)
-        b[at][j] = fit.random_effects[f.name].to_numpy(dtype=float).reshape(f.n_levels, -1)[j]
-    eta = linear_predictor(rows, fit.fe_params.to_numpy(dtype=float), b) - rows.offset
-    return np.asarray(fit.design.family.mean(eta), dtype=float)
+        b[at] = fit.random_effects[f.name].to_numpy(dtype=float).reshape(f.n_levels, -1)
+    eta = linear_predictor(rows, fit.fe_params.to_numpy(dtype=float), b)
+    mean = np.asarray(fit.design.family.mean(eta), dtype=float)
+    return np.split(mean, np.cumsum(sizes)[:-1])
 
 
-def _grid(values: pd.Series) -> FloatArray:
+def _grid(values: pd.Series[Any]) -> FloatArray:
     low, high = float(values.min()), float(values.max())
     return np.linspace(low, high, _POINTS if high > low else 1)

@@ -140,8 +140,11 @@ def _lines(ax: Axes, f: Factor, k: int, own: FloatArray, pooled: FloatArray, kin
     y = np.arange(len(order))
     ax.axvline(0.0, color=ORANGE, linewidth=1.2, zorder=0, label="population")
     ax.hlines(y, own[order], pooled[order], color=GREY, linewidth=0.8)
-    ax.plot(own[order], y, "o", mfc="white", color=GREY, markersize=5, label="own least squares")
-    ax.plot(pooled[order], y, "o", color=BLUE, markersize=4, label=kind)
+    size = 4.0 if f.n_levels <= _MOST_LABELS else 1.0
+    ax.plot(
+        own[order], y, "o", mfc="white", color=GREY, markersize=size + 1, label="own least squares"
+    )
+    ax.plot(pooled[order], y, "o", color=BLUE, markersize=size, label=kind)
     if f.n_levels <= _MOST_LABELS:
         ax.set_yticks(y, [str(v) for v in f.levels[order]])
     else:

@@ -71,40 +71,24 @@ def _title(fit: PosteriorLike) -> str:
 
 
 def _sampling(fit: PosteriorLike) -> Section:
-    chains, draws = chains_and_draws(fit)
     own = sum(1 for s in fit.priors.sources.values() if s == "user")
     priors = f"{own} of {len(fit.priors.sources)} set by the user" if own else "defaults"
-    words = f"{chains} chains x {draws} draws, {divergences(fit)} divergences"
-    return Section(lines=(f"Sampler: {sampler_name(fit)}; {words}", f"Priors: {priors}"))
+    return Section(lines=(f"Sampler: {sampling_words(fit)}", f"Priors: {priors}"))
 
 
-def chains_and_draws(fit: PosteriorLike) -> tuple[int, int]:
-    """Chains, and draws of each."""
-    sizes = fit.datatree["posterior"].sizes
-    return int(sizes["chain"]), int(sizes["draw"])
-
-
-def divergences(fit: PosteriorLike) -> int | str:
-    """Number of divergent transitions; ``unknown`` where the sampler kept no record."""
-    if "sample_stats" not in fit.datatree.children:
-        return "unknown"
-    stats = fit.datatree["sample_stats"]
-    return int(stats["diverging"].sum()) if "diverging" in stats.data_vars else "unknown"
-
-
-def sampler_name(fit: PosteriorLike) -> str:
-    """What drew the posterior, as its file says."""
-    for node in (fit.datatree, fit.datatree["posterior"]):
-        for key in ("sampler", "inference_library"):
-            if key in node.attrs:
-                return str(node.attrs[key])
-    return "NUTS"
+def sampling_words(fit: PosteriorLike) -> str:
+    """What drew the posterior, how, how much of it, and how many transitions diverged."""
+    attrs, d = fit.datatree.attrs, fit.diagnostics
+    how = [str(attrs[k]) for k in ("sampler", "parameterization") if k in attrs] or ["NUTS"]
+    seed = f"; seed {attrs['random_seed']}" if "random_seed" in attrs else ""
+    return (
+        f"{', '.join(how)}; {d.chains} chains x {d.draws} draws, {d.divergences} divergences{seed}"
+    )
 
 
 def doubts(fit: PosteriorLike) -> tuple[str, ...]:
-    """Why the draws are in doubt, as the sampler's checks say it."""
-    words = str(fit.diagnostics).strip()
-    return tuple(line.strip() for line in words.splitlines() if line.strip())
+    """What the checks of the chains found, line by line."""
+    return tuple(line.strip() for line in fit.diagnostics.words().splitlines())
 
 
 def _table(
@@ -114,7 +98,7 @@ def _table(
     level: float,
     heads: tuple[str, ...],
 ) -> Table:
-    shape = chains_and_draws(fit)
+    shape = fit.diagnostics.chains, fit.diagnostics.draws
     low = (1.0 - level) / 2.0
     out, before = [], ""
     for p in rows:

@@ -23,13 +23,7 @@ from bayeslmm.design.describe import describe
 from bayeslmm.errors import ArgumentError
 from bayeslmm.plots import gallery
 from bayeslmm.reporting.point import summarise_point
-from bayeslmm.reporting.posterior import (
-    chains_and_draws,
-    divergences,
-    doubts,
-    sampler_name,
-    summarise_posterior,
-)
+from bayeslmm.reporting.posterior import doubts, sampling_words, summarise_posterior
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,12 +162,7 @@ def _convergence(fits: Mapping[str, Fit]) -> str:
     items = []
     for name, fit in fits.items():
         if is_posterior(fit):
-            chains, draws = chains_and_draws(fit)
-            words = (
-                f"{sampler_name(fit)}, {chains} chains x {draws} draws, {divergences(fit)} "
-                "divergences: "
-            )
-            words += "no reason for doubt" if fit.converged else "; ".join(doubts(fit))
+            words = f"{sampling_words(fit)}. {' '.join(doubts(fit))}"
         else:
             e = fit.estimate
             words = f"{e.status.label} after {e.evaluations} evaluations: {e.status.words}"

@@ -20,9 +20,9 @@ if __name__ == "__main__":
     for k, bar in enumerate(random):
         if found := re.search(r"\|\s*(\w+):(\w+)\s*\)$", bar):
             name = f"{found[1]}_{found[2]}"
-            table[name] = (
-                table[found[1]].astype(str) + ":" + table[found[2]].astype(str)
-            ).astype("category")
+            table[name] = (table[found[1]].astype(str) + ":" + table[found[2]].astype(str)).astype(
+                "category"
+            )
             random[k] = bar.replace(f"{found[1]}:{found[2]}", name)
     measure(
         lambda: interlace.fit(fixed, table, random=random, method="REML"),

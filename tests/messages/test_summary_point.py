@@ -20,7 +20,7 @@ Scaled residuals:
 
 Random effects:
  Groups   Name      Variance Std.Dev. SE(SD) Corr
- Subject  Intercept   612.10   24.741   5.84
+ Subject  Intercept   612.09   24.740   5.84
           Days         35.07    5.922   1.25 0.07
  Residual             654.94   25.592   1.51
 Number of obs: 180, groups:  Subject, 18
@@ -39,9 +39,7 @@ def sleep():
 
 
 def test_sleepstudy(sleep):
-    # the last digit of the variances is the optimiser's
-    found = str(sleep.fit().summary()).replace("612.09", "612.10").replace("24.740", "24.741")
-    assert found == SLEEPSTUDY
+    assert str(sleep.fit().summary()) == SLEEPSTUDY
     assert repr(sleep.fit().summary()) == str(sleep.fit().summary())
 
 
@@ -94,7 +92,8 @@ def test_exclude_and_no_random_effects():
 
 
 def test_correlations_of_three_columns_and_of_independent_ones(sleep):
-    fit = bl.fit("angle ~ 1 + (0 + recipe | replicate)", bl.load_dataset("cake"))
+    with pytest.warns(bl.SingularFitWarning):
+        fit = bl.fit("angle ~ 1 + (0 + recipe | replicate)", bl.load_dataset("cake"))
     rows = str(fit.summary()).split("Random effects:\n")[1].splitlines()
     assert rows[0].endswith("Corr")
     corr = fit.varcorr.dropna(subset="corr")["corr"]

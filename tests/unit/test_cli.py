@@ -62,6 +62,42 @@ def test_out_writes_tables_fit_figures_and_report(tmp_path):
     assert "Written to" in done.stderr
 
 
+@pytest.mark.slow
+def test_sample_writes_both_and_tells_doubtful_draws(tmp_path):
+    done = run(
+        *("fit", "Yield ~ 1 + (1 | Batch)", "Dyestuff", "--sample", "--out", tmp_path),
+        *("--draws", 20, "--tune", 50, "--chains", 2, "--seed", 1, "--level", 0.8, "--centered"),
+    )
+    assert done.exit_code == 3, done.stderr
+    assert "warning: the draws of the posterior are not to be trusted yet." in done.stderr
+    for words in (
+        "Linear mixed model fit by REML",
+        "Sampler: nutpie, centered; 2 chains x 20 draws",
+        "Estimates of Yield ~ 1 + (1 | Batch)",
+        "10 % to 90 %: 80 % equal-tailed credible",
+    ):
+        assert words in done.stdout
+    names = {p.name for p in tmp_path.iterdir()}
+    assert {"posterior.nc", "posterior_fixed.csv", "side_by_side.csv", "side_by_side.png"} <= names
+    table = pd.read_csv(tmp_path / "side_by_side.csv").set_index("parameter")
+    posterior = bl.load(tmp_path / "posterior.nc")
+    assert table.loc["sigma", "posterior_mean"] == pytest.approx(
+        float(posterior.datatree["posterior"]["sigma"].mean())
+    )
+    assert "80 % equal-tailed" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_other_families_are_sampled_without_point_estimates():
+    done = run(
+        *("fit", "incidence ~ 1 + (1 | herd)", "cbpp", "--family", "poisson", "--sample"),
+        *("--draws", 20, "--tune", 50, "--chains", 2, "--seed", 1),
+    )
+    assert done.exit_code == 3, done.stderr
+    assert "Generalised linear mixed model (poisson, log)" in done.stdout
+    assert "REML" not in done.stdout.split("Estimates of")[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -72,7 +108,7 @@ def test_out_writes_tables_fit_figures_and_report(tmp_path):
         ([FORMULA, "sleepstudy", "--method", "best"], "method='best' is not known"),
         ([FORMULA, "sleepstudy", "--level", "95"], "fix:   level=0.95"),
         ([FORMULA, "sleepstudy", "--family", "poison"], "did you mean `poisson`?"),
-        ([FORMULA, "sleepstudy", "--family", "poisson"], "--sample"),
+        (["incidence ~ 1 + (1 | herd)", "cbpp", "--family", "poisson"], "--sample"),
         ([FORMULA, "sleepstudy", "--out", "/dev/null/x"], "/dev/null"),
     ],
 )

@@ -19,6 +19,8 @@ from bayeslmm.engine.gaussian.parameters import Layout, lower_factor, term_block
 
 # Diagonal entries of T (working scale) below this are tried at zero.
 _NEAR_ZERO = 2e-2
+# A row of T with a pivot of zero and no entry above this is zero.
+_TRACE = 1e-7
 # What setting one to zero may cost, in units of the deviance.
 _FREE_OF_CHARGE = 1e-8
 
@@ -50,7 +52,18 @@ def settle_zeros(
         trial, trial_H = descend(criterion, criterion(trial_x), trial_free)
         if trial.value <= point.value + _FREE_OF_CHARGE + 1e-12 * abs(point.value):
             point, free, H, canonical = trial, trial_free, trial_H, trial.x
+    tidy = criterion(_without_traces(layout, point.x))
+    if tidy.value <= point.value + _FREE_OF_CHARGE:
+        point = tidy
     return point, free, H
+
+
+def _without_traces(layout: Layout, x: FloatArray) -> FloatArray:
+    """The vector with rows of T that are zero but for rounding, pivot included, exactly zero."""
+    T = layout.unpack(x[: layout.size])
+    for t in T:
+        t[(np.diag(t) == 0.0) & (np.abs(t).max(axis=1) < _TRACE)] = 0.0
+    return np.append(layout.pack(T), x[layout.size :])
 
 
 def _below(layout: Layout, position: int) -> list[int]:

@@ -25,6 +25,10 @@ from bayeslmm.outcomes import FitStatus
 from bayeslmm.priors import PriorSet
 
 
+# A correlation this close to plus or minus one stands there but for rounding.
+_AT_THE_END = 1e-9
+
+
 def fit_gaussian(
     design: Design, method: Method = "REML", priors: PriorSet | None = None
 ) -> Estimate:
@@ -115,7 +119,12 @@ def variance_uncertainty(
     ).astype(bool)
     H = gradient_differences(objective.joint, x, np.append(free, True))
     jacobian = variance_jacobian(design, working, maps.Z_maps, estimate.sigma)
-    return variance_covariance(H, free, jacobian)
+    cov = variance_covariance(H, free, jacobian)
+    ends = np.abs(estimate.variance_values) > 1.0 - _AT_THE_END
+    ends &= np.array([name.startswith("corr_") for name in estimate.variance_names])
+    cov[ends, :] = np.nan
+    cov[:, ends] = np.nan
+    return cov
 
 
 def _objective(design: Design, method: Method, priors: PriorSet | None) -> Objective:

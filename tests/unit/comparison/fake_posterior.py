@@ -1,7 +1,7 @@
 """A posterior without a sampler: draws around MAP with the variables every posterior has."""
 
 import warnings
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import xarray as xr
 
 import bayeslmm as bl
 from bayeslmm.fits import PosteriorFit
+from bayeslmm.sampling import check_convergence
 
 CHAINS, DRAWS = 4, 250
 
@@ -57,7 +58,8 @@ def fake_posterior(
         "sample_stats": xr.Dataset({"diverging": (("chain", "draw"), np.zeros(size, bool))}),
         "log_likelihood": xr.Dataset({"y": (("chain", "draw", "obs"), mu)}),
     }
-    diagnostics: Any = SimpleNamespace(ok=ok)
-    return PosteriorFit(
-        design, xr.DataTree.from_dict(groups), diagnostics, model._definition(), model.priors
-    )
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {"sampler": "nutpie", "parameterization": "noncentered", "random_seed": seed}
+    checked = check_convergence(tree)
+    diagnostics = replace(checked, rhat=1.002, divergences=0 if ok else 37)
+    return PosteriorFit(design, tree, diagnostics, model._definition(), model.priors)

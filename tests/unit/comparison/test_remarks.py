@@ -58,6 +58,13 @@ def test_a_prior_that_moves_the_mode(sleep):
     assert row["reason"] == "prior" and "moves the mode from 5.922 (REML)" in row["remark"]
 
 
+def test_a_prior_that_holds_the_mode_off_zero(dyestuff2):
+    held = dyestuff2.model.update(priors={"sd_Batch": bl.Gamma(3, 1)})
+    found = remarks(dyestuff2.reml, held.fit("MAP"))
+    assert found["reason"].tolist() == ["prior"]
+    assert "where REML is at 0" in found["remark"].iloc[0]
+
+
 def test_a_prior_as_narrow_as_the_posterior(sleep):
     reml = sleep.reml.fe_params["Days"]
     model = sleep.model.update(priors={"beta[Days]": bl.Normal(float(reml), 1.6)})

@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "comparison"))
 
-from fitted_models import dyestuff2, penicillin, sleep  # noqa: E402
+from fitted_models import dyestuff2, penicillin, sleep
 
 __all__ = ["dyestuff2", "penicillin", "sleep"]

@@ -23,7 +23,8 @@ def test_layout(text):
         "Linear mixed model, posterior by sampling",
         "Formula: Reaction ~ Days + (Days | Subject)",
     ]
-    assert f"{CHAINS} chains x {DRAWS} draws, 0 divergences" in text
+    chains = f"{CHAINS} chains x {DRAWS} draws, 0 divergences"
+    assert f"Sampler: nutpie, noncentered; {chains}; seed 1" in text
     assert "Number of obs: 180, groups:  Subject, 18\nRows per level: Subject 10" in text
     assert text.index("Random effects:") < text.index("Fixed effects:")
     assert "2.5 % to 97.5 %: 95 % equal-tailed credible interval" in text
@@ -59,6 +60,7 @@ def test_the_level_is_the_readers(sleep):
 def test_doubt_is_said(sleep):
     text = str(fake_posterior(sleep.model, ok=False).summary())
     assert "Convergence: in doubt" in text
+    assert "37 of 1000 draws diverged" in text
 
 
 def test_html(sleep):

@@ -1,0 +1,185 @@
+"""Whether the chains can be trusted, in numbers and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayeslmm.errors import build_message
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+LARGEST_RHAT = 1.01
+LEAST_ESS = 100
+"""Effective draws a chain that its own R-hat needs (Vehtari et al. 2021)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostics:
+    """The worst of each convergence diagnostic, and where it was found.
+
+    Attributes
+    ----------
+    rhat : float
+        Largest rank-normalised split R-hat; infinite if a chain never moved, nan if
+        there are too few draws to compute it.
+    rhat_of : str
+        Where: ``sd_Subject[Days]``.
+    ess_bulk, ess_tail : float
+        Smallest effective sample sizes, for means and for 5 % and 95 % quantiles.
+    ess_bulk_of, ess_tail_of : str
+    divergences : int
+        Transitions that diverged, after tuning.
+    max_treedepth : int
+        Transitions that were cut off at the largest depth of tree.
+    chains, draws : int
+        Number of chains, and of draws in each.
+    """
+
+    rhat: float
+    rhat_of: str
+    ess_bulk: float
+    ess_bulk_of: str
+    ess_tail: float
+    ess_tail_of: str
+    divergences: int
+    max_treedepth: int
+    chains: int
+    draws: int
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong, one sentence each; empty if nothing is."""
+        found = []
+        if self.divergences:
+            total = self.chains * self.draws
+            found.append(f"{self.divergences} of {total} draws diverged")
+        if self.rhat > LARGEST_RHAT:
+            found.append(f"R-hat of {self.rhat_of} is {self.rhat:.3f}, above {LARGEST_RHAT}")
+        if np.isnan(self.rhat):
+            one = "there is one chain, and R-hat compares chains"
+            found.append(one if self.chains == 1 else "there are too few draws for R-hat")
+        least = LEAST_ESS * self.chains
+        for kind, value, where in (
+            ("bulk", self.ess_bulk, self.ess_bulk_of),
+            ("tail", self.ess_tail, self.ess_tail_of),
+        ):
+            if value < least:
+                found.append(f"{kind} ESS of {where} is {value:.0f}, below {least}")
+        return tuple(found)
+
+    @property
+    def converged(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def words(self) -> str:
+        """One message: what was found, what it means, what to do."""
+        if self.converged:
+            return (
+                f"The chains agree: R-hat at most {self.rhat:.3f}, ESS at least "
+                f"{min(self.ess_bulk, self.ess_tail):.0f}, no divergences."
+            )
+        advice = []
+        if self.divergences:
+            advice.append(
+                "the draws miss part of the posterior where it is steep, often near an SD of 0: "
+                'try the other parameterization= ("centered" suits many rows a level), '
+                "target_accept=0.95 or more, or a tighter prior on the SDs"
+            )
+        if self.chains == 1 and np.isnan(self.rhat):
+            advice.append("run chains=4")
+        elif self.rhat > LARGEST_RHAT or np.isnan(self.rhat):
+            advice.append("the chains do not agree yet: raise tune= and draws=")
+        elif min(self.ess_bulk, self.ess_tail) < LEAST_ESS * self.chains:
+            advice.append("the chains agree but hold few independent draws: raise draws=")
+        if self.max_treedepth:
+            advice.append(
+                f"{self.max_treedepth} draws reached the largest tree: parameters on very "
+                "different scales; scale the predictors"
+            )
+        return build_message(
+            "the draws of the posterior are not to be trusted yet.",
+            found="; ".join(self.findings),
+            fix="; ".join(advice),
+        )
+
+
+def check_convergence(tree: xr.DataTree) -> Diagnostics:
+    """R-hat, effective sample sizes and divergences of a posterior, whichever sampler ran.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        With groups ``posterior`` and, if there were divergences to count,
+        ``sample_stats``. Entries that are constant by construction (the diagonal of a
+        correlation matrix, zeros between its blocks, its upper half) do not count.
+
+    Returns
+    -------
+    Diagnostics
+    """
+    posterior = tree["posterior"].to_dataset()
+    worst = {"rhat": (-np.inf, ""), "bulk": (np.inf, ""), "tail": (np.inf, "")}
+    for where, draws in _entries(posterior):
+        found = _diagnose(draws)
+        if np.isnan(found["rhat"]) or found["rhat"] > worst["rhat"][0]:
+            worst["rhat"] = (found["rhat"], where)
+        for kind in ("bulk", "tail"):
+            if found[kind] < worst[kind][0]:
+                worst[kind] = (found[kind], where)
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else {}
+    return Diagnostics(
+        rhat=float(worst["rhat"][0]),
+        rhat_of=worst["rhat"][1],
+        ess_bulk=float(worst["bulk"][0]),
+        ess_bulk_of=worst["bulk"][1],
+        ess_tail=float(worst["tail"][0]),
+        ess_tail_of=worst["tail"][1],
+        divergences=int(stats["diverging"].sum()) if "diverging" in stats else 0,
+        max_treedepth=(
+            int(stats["reached_max_treedepth"].sum()) if "reached_max_treedepth" in stats else 0
+        ),
+        chains=int(posterior.sizes["chain"]),
+        draws=int(posterior.sizes["draw"]),
+    )
+
+
+def _entries(posterior: xr.Dataset) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Each number of the posterior with its name, as (chain, draw)."""
+    for variable, array in posterior.data_vars.items():
+        own = [d for d in array.dims if d not in ("chain", "draw")]
+        values = array.transpose(*own, "chain", "draw").to_numpy()
+        for at in np.ndindex(values.shape[:-2]):
+            draws = values[at]
+            matrix = len(own) == 2 and str(own[1]) == f"{own[0]}_bis"
+            if matrix and (at[1] >= at[0] or np.ptp(draws) == 0):
+                continue
+            yield _label(str(variable), array, own, at), draws
+
+
+def _label(variable: str, array: xr.DataArray, own: list[Any], at: tuple[int, ...]) -> str:
+    if not own:
+        return variable
+    inner = ", ".join(str(array.coords[d].to_numpy()[i]) for d, i in zip(own, at, strict=True))
+    return f"{variable}[{inner}]"
+
+
+def _diagnose(draws: NDArray[np.float64]) -> dict[str, float]:
+    """R-hat and effective sample sizes of one number, draws as (chain, draw)."""
+    if draws.shape[1] < 4:
+        return {"rhat": np.nan, "bulk": np.nan, "tail": np.nan}
+    if not np.all(np.isfinite(draws)) or np.any(np.ptp(draws, axis=1) == 0):
+        return {"rhat": np.inf, "bulk": 0.0, "tail": 0.0}
+    array_stats: Any = import_module("arviz_stats.base").array_stats
+    return {
+        "rhat": float(array_stats.rhat(draws, method="rank")),
+        "bulk": float(array_stats.ess(draws, method="bulk")),
+        "tail": float(array_stats.ess(draws, method="tail", prob=(0.05, 0.95))),
+    }

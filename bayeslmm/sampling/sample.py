@@ -1,0 +1,257 @@
+"""Design + priors -> posterior draws."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslmm.design.design import Design, FloatArray
+from bayeslmm.errors import ArgumentError, MissingDependencyError, suggest
+from bayeslmm.priors import PriorSet
+from bayeslmm.priors.names import corr_name, observed_name
+from bayeslmm.sampling.linear import log_likelihood as pointwise_log_likelihood
+from bayeslmm.sampling.linear import predictive
+from bayeslmm.sampling.prior_draws import sample_prior
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayeslmm.pymc_model import Parameterization
+
+SAMPLERS = ("nutpie", "pymc", "numpyro", "blackjax")
+
+PRIOR_DRAWS = 1000
+
+
+def sample_posterior(
+    design: Design,
+    priors: PriorSet,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    random_seed: int | None = None,
+    target_accept: float | None = None,
+    parameterization: Parameterization = "noncentered",
+    sampler: str = "nutpie",
+    progressbar: bool = True,
+    prior_predictive: bool = False,
+    posterior_predictive: bool = False,
+) -> xr.DataTree:
+    """Draw from the posterior of all parameters and effects by NUTS.
+
+    Parameters
+    ----------
+    design : Design
+    priors : PriorSet
+    draws, tune : int
+        Draws kept and draws of adaptation, a chain.
+    chains : int
+    cores : int, optional
+        Chains that run at the same time; the sampler decides by default.
+    random_seed : int, optional
+        The same seed gives the same draws. Without one a seed is drawn, and recorded.
+    target_accept : float, optional
+        Between 0 and 1; nearer 1 means smaller steps. The sampler's own by default.
+    parameterization : {"noncentered", "centered"}
+    sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
+    progressbar : bool
+    prior_predictive, posterior_predictive : bool
+        Add the groups ``prior`` and ``prior_predictive`` (1000 draws), or
+        ``posterior_predictive`` (one simulated response a draw, given the effects).
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` (``beta``, ``sd_*``, ``corr_*``, ``sigma`` or ``alpha``,
+        ``b_*``), ``sample_stats``, ``observed_data``, ``log_likelihood`` (one variable,
+        named as the response, given the effects), ``log_prior`` (of the parameters,
+        never of the effects), and ``constant_data`` where there are weights, an offset
+        or trials. Dimension ``obs`` holds the rows of positive weight.
+
+    Raises
+    ------
+    ArgumentError
+        An argument that cannot be.
+    MissingDependencyError
+        The sampler is not installed.
+    PriorError
+        Draws from an improper prior were asked for.
+
+    Notes
+    -----
+    Convergence is not judged here: see `bayeslmm.sampling.check_convergence`. The
+    pointwise log likelihood takes 8 bytes a draw and row.
+    """
+    _check_arguments(draws, tune, chains, cores, target_accept)
+    _check_sampler(sampler)
+    seed = _seed(random_seed)
+    # streams of our own draws; the samplers see the seed itself
+    prior_rng, posterior_rng = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
+    groups: dict[str, xr.Dataset] = {}
+    if prior_predictive:
+        groups.update(_prior_groups(design, priors, prior_rng))
+
+    from bayeslmm.pymc_model import build_pymc_model
+    from bayeslmm.pymc_model.run import run_nuts
+
+    began = time.perf_counter()
+    model = build_pymc_model(design, priors, parameterization=parameterization)
+    raw = run_nuts(
+        model,
+        sampler=sampler,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        random_seed=seed,
+        target_accept=target_accept,
+        progressbar=progressbar,
+    )
+    total_time = time.perf_counter() - began
+    groups = {**_posterior_groups(design, priors, raw), **groups}
+    if posterior_predictive:
+        values = predictive(design, _flat_draws(raw, design), posterior_rng)
+        groups["posterior_predictive"] = _rows_group(design, values, chains)
+    settings = {
+        "sampler": sampler,
+        "inference_library": sampler,
+        "parameterization": parameterization,
+        "random_seed": seed,
+        "draws": draws,
+        "tuning_steps": tune,
+        "chains": chains,
+        "target_accept": "default" if target_accept is None else target_accept,
+        "sampling_time": float(raw.posterior.attrs.get("sampling_time", total_time)),
+        "total_time": total_time,
+    }
+    return _tree(design, priors, groups, settings)
+
+
+def _tree(
+    design: Design, priors: PriorSet, groups: dict[str, xr.Dataset], settings: dict[str, Any]
+) -> xr.DataTree:
+    import xarray as xr
+
+    from bayeslmm.sampling.record import package_version, record_attributes
+
+    attributes = {
+        **record_attributes(design, priors),
+        **settings,
+        "inference_library_version": package_version(settings["inference_library"]),
+    }
+    for name in ("posterior", "sample_stats"):
+        groups[name].attrs.update(attributes)
+    tree = xr.DataTree.from_dict({f"/{name}": ds for name, ds in groups.items()})
+    tree.attrs.update(attributes)
+    return tree
+
+
+def _posterior_groups(design: Design, priors: PriorSet, raw: Any) -> dict[str, xr.Dataset]:
+    from bayeslmm.sampling.record import (
+        constant_dataset,
+        draws_dataset,
+        log_prior_dims,
+        observed_dataset,
+        stats_dataset,
+        variable_dims,
+    )
+
+    flat, chains = _flat_draws(raw, design), raw.posterior.sizes["chain"]
+    groups = {
+        "posterior": draws_dataset(design, flat, variable_dims(design), chains),
+        "sample_stats": stats_dataset(raw.sample_stats.to_dataset()),
+        "log_likelihood": _rows_group(design, pointwise_log_likelihood(design, flat), chains),
+        "log_prior": draws_dataset(design, priors.log_prior(flat), log_prior_dims(design), chains),
+        "observed_data": observed_dataset(design),
+    }
+    constant = constant_dataset(design)
+    return groups if constant is None else {**groups, "constant_data": constant}
+
+
+def _prior_groups(
+    design: Design, priors: PriorSet, rng: np.random.Generator
+) -> dict[str, xr.Dataset]:
+    from bayeslmm.sampling.record import draws_dataset, variable_dims
+
+    drawn = sample_prior(design, priors, PRIOR_DRAWS, rng)
+    return {
+        "prior": draws_dataset(design, drawn, variable_dims(design), 1),
+        "prior_predictive": _rows_group(design, predictive(design, drawn, rng), 1),
+    }
+
+
+def _rows_group(design: Design, values: FloatArray, chains: int) -> xr.Dataset:
+    from bayeslmm.sampling.record import draws_dataset
+
+    name = observed_name(design)
+    return draws_dataset(design, {name: values}, {name: ("obs",)}, chains)
+
+
+def _flat_draws(raw: Any, design: Design) -> dict[str, FloatArray]:
+    """The named variables with one leading axis of draws, chain after chain."""
+    from bayeslmm.sampling.record import SAMPLE, variable_dims
+
+    found = {}
+    for name, own in variable_dims(design).items():
+        values = raw.posterior[name].transpose(*SAMPLE, *own).to_numpy()
+        found[name] = np.array(values, dtype=np.float64).reshape(-1, *values.shape[2:])
+    for f in design.factors:
+        if f.has_correlations:  # rounding leaves 1 - 1e-16 on some diagonals
+            at = np.arange(f.n_columns)
+            found[corr_name(f.name)][:, at, at] = 1.0
+    return found
+
+
+def _seed(random_seed: int | None) -> int:
+    """A seed every sampler takes, drawn if none is given."""
+    if random_seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
+    if isinstance(random_seed, bool) or not isinstance(random_seed, int | np.integer):
+        raise ArgumentError(
+            "random_seed= takes an integer.", found=repr(random_seed), fix="random_seed=1"
+        )
+    if not 0 <= random_seed < 2**31:
+        raise ArgumentError(
+            "random_seed= must be between 0 and 2**31 - 1.", found=repr(random_seed)
+        )
+    return int(random_seed)
+
+
+def _check_arguments(
+    draws: int, tune: int, chains: int, cores: int | None, target_accept: float | None
+) -> None:
+    counts = {"draws": (draws, 1), "tune": (tune, 0), "chains": (chains, 1)}
+    if cores is not None:
+        counts["cores"] = (cores, 1)
+    for name, (value, least) in counts.items():
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or value < least:
+            raise ArgumentError(
+                f"{name}= must be a whole number, at least {least}.", found=repr(value)
+            )
+    if target_accept is not None and not 0 < target_accept < 1:
+        raise ArgumentError(
+            "target_accept= must be between 0 and 1.",
+            found=repr(target_accept),
+            fix="0.8 is usual; 0.95 or 0.99 against divergences",
+        )
+
+
+def _check_sampler(sampler: str) -> None:
+    if sampler not in SAMPLERS:
+        near = suggest(str(sampler), SAMPLERS)
+        raise ArgumentError(
+            f"no sampler is called `{sampler}`.",
+            found=repr(sampler),
+            fix=f"did you mean `{near}`?" if near else f"use one of {', '.join(SAMPLERS)}",
+        )
+    if importlib.util.find_spec(sampler) is None:
+        raise MissingDependencyError(
+            f"the sampler `{sampler}` is not installed.",
+            fix=f'pip install "bayeslmm[{sampler}]", or use sampler="nutpie"',
+        )
