@@ -1,7 +1,8 @@
 """The suite: named models with their data, and what each peer needs to be told.
 
 A peer takes the formula as it stands unless `specs` says otherwise: a mapping is handed
-to its runner, a string is the reason why the peer does not take part.
+to its runner (`formula` in it replaces the formula), a string is the reason why the peer
+does not take part.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ MAIN = (
     ),
     Case(
         "nested",
-        "y ~ x + (1 | school/room/pupil)",
+        # labels are unique, so this is (1 | school/room/pupil), which glmm cannot read
+        "y ~ x + (1 | school) + (1 | room) + (1 | pupil)",
         lambda quick: simulate.nested(20 if quick else 200, 10, 10, 2 if quick else 10),
         specs={
             "statsmodels": {"groups": "school", "re_formula": "1", "vc": ["room", "pupil"]},
@@ -133,6 +135,7 @@ MAIN = (
         # 2,000 rows still have more than one row an effect
         lambda quick: simulate.maximal(2_000 if quick else 20_000),
         specs={
+            "glmm": {"formula": f"y ~ a*b*c + {_maximal_terms('subj')} + {_maximal_terms('item')}"},
             "interlace": {"random": [_maximal_terms("subj"), _maximal_terms("item")]},
             "statsmodels": "crossed factors with correlated slopes cannot be written",
         },
@@ -141,8 +144,10 @@ MAIN = (
     Case(
         "ratings",
         "y ~ 1 + (1 | user) + (1 | film)",
-        lambda quick: simulate.ratings(
-            *((5_000, 200, 120) if quick else (1_000_000, 6_040, 3_706))
+        lambda quick: (
+            simulate.ratings(5_000, 200, 120)
+            if quick
+            else simulate.ratings(1_000_000, 6_040, 3_706)
         ),
         specs={"statsmodels": dense_vc(1_000_000, 9_746)},
         limits={"lme4": 1_800.0},

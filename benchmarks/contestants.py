@@ -111,8 +111,9 @@ def command(
         ]
     script = HERE / ("ours.py" if who.peer == OURS else f"peers/run_{who.peer}.py")
     spec = case.specs.get(who.peer, {})
+    formula = spec.get("formula", case.formula) if not isinstance(spec, str) else case.formula
     return [
-        *(program, str(script), "--data", str(data), "--formula", case.formula),
+        *(program, str(script), "--data", str(data), "--formula", str(formula)),
         *("--variant", who.variant, "--spec", json.dumps(spec)),
         *("--budget", str(budget), "--most", str(most)),
     ]

@@ -12,6 +12,8 @@ type Result = dict[str, Any]
 OURS = "ours"
 STAGES = ("parse", "design", "priors", "crossproducts", "optimise", "results", "other")
 NOTHING = "–"
+# A fit whose criterion is worse than the lowest by more than this has not done the work.
+WORSE = 0.01
 
 
 def markdown(record: dict[str, Any]) -> str:
@@ -24,7 +26,10 @@ def markdown(record: dict[str, Any]) -> str:
     parts = [f"# Benchmarks, {record['date']}", _preamble(record)]
     if main:
         parts += ["## REML fits, seconds", _times(main, peers)]
-        parts += ["## Criterion (−2 log restricted likelihood) less lme4's", _criteria(main, peers)]
+        parts += [
+            "## Criterion (−2 log restricted likelihood) less the reference's",
+            _criteria(main, peers),
+        ]
         parts += ["## Peak memory, MB", _memory(main, peers)]
         parts += ["## Stages of ours, warm, ms", _stages(main)]
     if growth:
@@ -75,9 +80,20 @@ def of_peer(case: Case, peer: str) -> list[Result]:
 
 
 def best(case: Case, peer: str) -> Result | None:
-    """The fastest variant of a peer."""
-    done = [(s[0], k, r) for k, r in enumerate(of_peer(case, peer)) if (s := seconds(r))]
-    return min(done)[2] if done else None
+    """The fastest variant of a peer among those that reached the optimum, if any did."""
+    done = [
+        (excess(case, r) > WORSE, s[0], k, r)
+        for k, r in enumerate(of_peer(case, peer))
+        if (s := seconds(r))
+    ]
+    return min(done)[-1] if done else None
+
+
+def excess(case: Case, result: Result) -> float:
+    """How far a criterion is above the lowest that anybody reached."""
+    mine = criterion(result)
+    everybody = [v for r in case["results"].values() if (v := criterion(r)) is not None]
+    return mine - min(everybody) if mine is not None else 0.0
 
 
 def sizes(case: Case) -> dict[str, int]:
@@ -98,12 +114,16 @@ def _times(cases: Sequence[Case], peers: Sequence[str]) -> str:
         formula = seconds(ours) if ours else None
         arrays = stage(ours, "arrays") if ours else None
         cold = [r["fit"][0]["seconds"] for r in ours["rounds"]] if ours else []
-        rivals = [s[0] for p in peers if (r := best(case, p)) and (s := seconds(r))]
+        rivals = [
+            s[0]
+            for p in peers
+            if (r := best(case, p)) and (s := seconds(r)) and excess(case, r) <= WORSE
+        ]
         rivals_best = min(rivals, default=None)
         rows.append(
             [
                 *_identity(case),
-                _time(formula) if formula else _why(of_peer(case, OURS)),
+                _peer_time(case, OURS),
                 _time(arrays),
                 _digits(median(cold)) if cold else NOTHING,
                 *(_peer_time(case, p) for p in peers),
@@ -128,7 +148,9 @@ def _peer_time(case: Case, peer: str) -> str:
     if result is None:
         return _why(of_peer(case, peer))
     variant = "" if result["variant"] == "default" else f" {result['variant']}"
-    return _time(seconds(result)) + variant
+    over = excess(case, result)
+    short = f" **short by {over:.2g}**" if over > WORSE else ""
+    return _time(seconds(result)) + variant + short
 
 
 def _why(results: Sequence[Result]) -> str:
@@ -141,20 +163,18 @@ def _why(results: Sequence[Result]) -> str:
 
 
 def _criteria(cases: Sequence[Case], peers: Sequence[str]) -> str:
-    others = [p for p in peers if p != "lme4"]
     rows = []
     for case in cases:
-        lme4 = _lowest(case, "lme4")
-        cells = []
-        for peer in (OURS, *others):
+        reference = next((k for k in ("lme4", OURS) if _lowest(case, k) is not None), OURS)
+        base = _lowest(case, reference)
+        cells = [reference, NOTHING if base is None else f"{base:.4f}"]
+        for peer in (OURS, *peers):
             value = _lowest(case, peer)
-            known = value is not None and lme4 is not None
-            cells.append(f"{value - lme4:+.2e}" if known else NOTHING)
-        ours = _lowest(case, OURS)
-        both = [f"{v:.4f}" if v is not None else NOTHING for v in (lme4, ours)]
-        rows.append([case["name"], *both, *cells])
-    names = [f"{p} − lme4" for p in (OURS, *others)]
-    return _table(["case", "lme4", OURS, *names], rows) + "\n\nNegative is better."
+            known = value is not None and base is not None and peer != reference
+            cells.append(f"{value - base:+.2e}" if known else NOTHING)
+        rows.append([case["name"], *cells])
+    head = ["case", "reference", "its criterion", OURS, *peers]
+    return _table(head, rows) + "\n\nNegative is better than the reference."
 
 
 def _lowest(case: Case, peer: str) -> float | None:

@@ -49,13 +49,14 @@ def parse() -> argparse.Namespace:
     add("--peers", nargs="*", choices=PEERS, default=PEERS, metavar="PEER")
     add("--repeats", type=int, help="rounds (5; quick: 2)")
     add("--threads", type=int, help="threads of every contestant (all cores; quick: 1)")
-    add("--timeout", type=float, default=120.0, help="seconds a fit may take")
+    add("--timeout", type=float, help="seconds a fit may take (120; quick: 10)")
     add("--memory", type=float, default=12.0, help="gigabytes of address space a process")
     add("--out", type=Path, help="folder (benchmarks/results; quick: benchmarks/cache/quick)")
     add("--name", help="of the files, after the date (suite; quick: quick)")
     args = parser.parse_args()
     args.repeats = args.repeats or (2 if args.quick else 5)
     args.threads = args.threads or (1 if args.quick else os.cpu_count() or 1)
+    args.timeout = args.timeout or (10.0 if args.quick else 120.0)
     args.out = args.out or (CACHE / "quick" if args.quick else HERE / "results")
     args.name = args.name or ("quick" if args.quick else "suite")
     args.budget, args.most = (0.2, 5) if args.quick else (1.0, 200)
@@ -138,7 +139,9 @@ def run_case(
     env = surroundings(args.threads)
     for _ in range(args.repeats):
         for who in list(turns):
-            limit = max(args.timeout, case.limits.get(who.peer, 0.0))
+            limit = args.timeout
+            if not args.quick:
+                limit = max(limit, case.limits.get(who.peer, 0.0))
             line = command(who, programs[who.peer], case, data, budget=args.budget, most=args.most)
             done = processes.run(line, env, limit=limit, memory_gb=args.memory)
             result = results[who.name]

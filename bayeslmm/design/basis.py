@@ -47,6 +47,7 @@ class Basis:
     ) -> None:
         self.expression = expression
         self._matrix: Any = None
+        self._witnesses = frame.iloc[:0]
         self.values: FloatArray
         self.names: tuple[str, ...]
         self.terms: dict[str, tuple[int, ...]]
@@ -54,6 +55,7 @@ class Basis:
             self.values, self.names, self.terms = np.empty((len(frame), 0)), (), {}
             return
         self._matrix = evaluate(expression, frame, namespace).common
+        self._witnesses = frame.iloc[_rows_with_every_level(self._matrix)]
         labels = [
             label
             for term in self._matrix.terms.values()
@@ -80,10 +82,10 @@ class Basis:
             return np.empty((0, len(self.names)))
         try:
             with _quiet():
-                for term in self._matrix.terms.values():
-                    for component in getattr(term, "components", ()):
-                        _check_levels(component, frame)
-                new = self._matrix.evaluate_new_data(frame).design_matrix
+                rows = pd.concat([frame, self._witnesses]) if len(self._witnesses) else frame
+                for component in _components(self._matrix):
+                    _check_levels(component, rows)
+                new = self._matrix.evaluate_new_data(rows).design_matrix[: len(frame)]
         except Exception as error:
             raise explained(error, self.expression, frame, None) from error
         return self._checked(new)
@@ -132,6 +134,25 @@ def _quiet() -> Iterator[None]:
     """Without what formulae prints before it raises, and numpy's warnings of what we refuse."""
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
         yield
+
+
+def _components(matrix: Any) -> list[Any]:
+    return [c for term in matrix.terms.values() for c in getattr(term, "components", ())]
+
+
+def _rows_with_every_level(matrix: Any) -> list[int]:
+    """Training rows that show all levels of each `C(x)` with an order of its own.
+
+    formulae refuses such a call where a level is missing, so these rows are evaluated
+    with new data, which may lack levels.
+    """
+    rows: set[int] = set()
+    for component in _components(matrix):
+        box: Any = getattr(component, "_intermediate_data", None)
+        if hasattr(box, "contrast") and box.levels is not None:
+            first = pd.Series(box.data).drop_duplicates().index
+            rows |= set(first.tolist())
+    return sorted(rows)
 
 
 def _check_levels(component: Any, frame: pd.DataFrame) -> None:

@@ -100,7 +100,8 @@ def level_codes(levels: pd.Index[Any], values: pd.Series[Any]) -> np.ndarray[Any
 def sorted_levels(values: pd.Series[Any], place: Place | None = None) -> pd.Index[Any]:
     """Levels that occur: in categorical order if there is one, sorted otherwise."""
     if _is_categorical(values):
-        return pd.Index(values.cat.remove_unused_categories().cat.categories)
+        occurring: pd.Index[Any] = values.cat.remove_unused_categories().cat.categories
+        return occurring
     try:
         found = pd.Index(pd.unique(values.dropna()))
     except TypeError:

@@ -35,6 +35,8 @@ def linear_predictor(
     -------
     ndarray, shape (..., n)
     """
+    if beta.ndim == 1:
+        return _one_predictor(rows, beta, b)
     eta = beta @ rows.X.T + rows.offset
     for f, effects in zip(rows.factors, b, strict=True) if b is not None else ():
         known = f.codes >= 0
@@ -42,6 +44,20 @@ def linear_predictor(
         at_rows = effects[..., f.codes, :]
         eta = eta + np.where(known, np.einsum("nk,...nk->...n", f.columns, at_rows), 0.0)
     return np.asarray(eta)
+
+
+def _one_predictor(
+    rows: Design | NewRows, beta: FloatArray, b: Sequence[FloatArray] | None
+) -> FloatArray:
+    """Column by column: a row has the same value, to the bit, whatever rows stand beside it."""
+    eta = np.array(rows.offset)
+    for j, coefficient in enumerate(beta):
+        eta += rows.X[:, j] * coefficient
+    for f, effects in zip(rows.factors, b, strict=True) if b is not None else ():
+        known = f.codes >= 0
+        for k in range(f.n_columns):
+            eta += np.where(known, f.columns[:, k] * effects[f.codes, k], 0.0)
+    return eta
 
 
 def rows_to_predict(design: Design, newdata: Any, *, include_re: bool) -> Design | NewRows:

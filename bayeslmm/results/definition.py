@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 import bayeslmm.priors as prior_classes
+from bayeslmm.design.columns import unboxed
 from bayeslmm.errors import FileFormatError
 from bayeslmm.priors import Prior
 
@@ -95,11 +96,16 @@ def dataset_to_frame(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def _encode_column(values: pd.Series[Any]) -> tuple[Any, dict[str, Any]]:
+    values = unboxed(values)
     if isinstance(values.dtype, pd.CategoricalDtype):
-        names = values.cat.categories.tolist()
+        plain = (str, int, float, bool)
+        names = [v if isinstance(v, plain) else str(v) for v in values.cat.categories.tolist()]
         attrs = {"kind": "category", "ordered": int(bool(values.cat.ordered))}
         return values.cat.codes.to_numpy().astype(np.int32), attrs | {"labels": json.dumps(names)}
-    if pd.api.types.is_bool_dtype(values):
+    times = pd.api.types.is_datetime64_any_dtype(values)
+    if times or pd.api.types.is_timedelta64_dtype(values):
+        return values.astype("int64").to_numpy(), {"kind": "time", "dtype": str(values.dtype)}
+    if pd.api.types.is_bool_dtype(values) and not values.isna().any():
         return values.to_numpy(dtype=np.int8), {"kind": "bool"}
     if pd.api.types.is_integer_dtype(values) and not values.isna().any():
         return values.to_numpy(dtype=np.int64), {"kind": "number"}
@@ -116,6 +122,8 @@ def _decode_column(values: Any, attrs: Mapping[str, Any]) -> Any:
         return pd.Categorical.from_codes(values, categories=labels, ordered=bool(attrs["ordered"]))
     if attrs["kind"] == "bool":
         return values.astype(bool)
+    if attrs["kind"] == "time":
+        return pd.Series(values).astype(pd.api.types.pandas_dtype(attrs["dtype"])).array
     if attrs["kind"] == "number":
         return values
     # code -1, a missing value, reads the None at the end

@@ -82,12 +82,18 @@ def test_twice_is_once(tmp_path):
         "integer category",
         "mixed index",
         "dates",
+        "dates with a time zone",
+        "durations",
+        "intervals",
+        "categories that are dates",
+        "boxed numbers",
     ],
 )
 def test_kinds_of_columns(kind, tmp_path):
     """Levels keep their type and their order."""
     rows = table(11).copy()
     number = rows["g"].str[1:].astype(int)
+    day = pd.Timestamp("2024-01-01") + pd.to_timedelta(number, "D")
     made = {
         "int64": number,
         "float": number + 0.5,
@@ -101,15 +107,24 @@ def test_kinds_of_columns(kind, tmp_path):
         "object": rows["g"].astype(object),
         "integer category": number.astype("category"),
         "mixed index": rows["g"],
-        "dates": pd.Timestamp("2024-01-01") + pd.to_timedelta(number, "D"),
+        "dates": day,
+        "dates with a time zone": day.dt.tz_localize("Europe/Paris"),
+        "durations": pd.to_timedelta(number, "D"),
+        "intervals": pd.cut(number, [-1, 1, 3, 99]),
+        "categories that are dates": day.astype("category"),
+        "boxed numbers": number.astype(object),
     }[kind]
+    if kind == "boxed numbers":
+        rows = rows.astype({"x": object, "y": object})
     rows["g"] = made
     if kind == "mixed index":
         rows.index = [i if i % 2 else f"row {i}" for i in range(len(rows))]
     one = fit("y ~ x + (1 | g)", rows)
     other = bl.load(one.save(tmp_path / "fit.nc"))
     identical(one, other)
-    assert list(one.random_effects["g"].index) == list(other.random_effects["g"].index)
+    levels, stored = (list(f.random_effects["g"].index) for f in (one, other))
+    as_text = kind in ("intervals", "categories that are dates")
+    assert stored == [str(v) if as_text else v for v in levels]
     np.testing.assert_array_equal(other.predict(rows[:5]), one.fittedvalues[:5])
     np.testing.assert_array_equal(other.predict(rows[:5]), one.predict(rows[:5]))
 

@@ -1,0 +1,226 @@
+"""Real sampling runs: the record, what ArviZ makes of it, reproducibility, truth."""
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from designs import make_design, slopes
+from scipy import stats
+
+from bayeslmm.errors import ArgumentError, MissingDependencyError
+from bayeslmm.priors import LKJ, Flat, HalfNormal, Normal, resolve_priors
+from bayeslmm.sampling import check_convergence, sample_posterior
+
+SHORT = {"draws": 200, "tune": 200, "chains": 2, "random_seed": 3, "progressbar": False}
+
+
+def run(design, user=None, **options):
+    return sample_posterior(design, resolve_priors(design, user), **{**SHORT, **options})
+
+
+@pytest.fixture(scope="module")
+def design():
+    return slopes(12, 6)
+
+
+@pytest.fixture(scope="module")
+def tree(design):
+    return run(design, prior_predictive=True, posterior_predictive=True, draws=500, tune=500)
+
+
+def test_the_groups_and_their_variables(tree, design):
+    groups = {name: set(tree[name].data_vars) for name in tree.children}
+    parameters = {"beta", "sd_g", "corr_g", "sigma"}
+    assert groups["posterior"] == parameters | {"b_g"} == groups["prior"]
+    assert groups["log_prior"] == parameters
+    for name in ("log_likelihood", "observed_data", "posterior_predictive", "prior_predictive"):
+        assert groups[name] == {"y"}
+    assert {"diverging", "tree_depth", "step_size", "reached_max_treedepth"} <= groups[
+        "sample_stats"
+    ]
+    assert tree["posterior"]["b_g"].dims == ("chain", "draw", "g", "g_term")
+    assert tree["posterior"]["corr_g"].dims == ("chain", "draw", "g_term", "g_term_bis")
+    assert tree["log_likelihood"]["y"].dims == ("chain", "draw", "obs")
+    assert list(tree["posterior"]["fixed"].values) == ["Intercept", "x"]
+    assert tree["log_prior"]["corr_g"].dims == ("chain", "draw")
+
+
+def test_the_attributes_say_what_made_it(tree):
+    assert tree.attrs["creation_library"] == "bayeslmm"
+    assert tree.attrs["random_seed"] == 3
+    assert tree.attrs["sampler"] == "nutpie"
+    assert tree.attrs["formula"] == "y ~ x"
+    assert 0 < tree.attrs["sampling_time"] <= tree.attrs["total_time"]
+    assert "HalfStudentT" in tree.attrs["priors"]
+
+
+def test_log_likelihood_and_log_prior_are_those_of_the_draws(tree, design):
+    post = tree["posterior"]
+    b = post["b_g"].values[:, :, design.factors[0].codes]
+    eta = post["beta"].values @ design.X.T + (design.factors[0].columns * b).sum(-1)
+    want = stats.norm.logpdf(design.y, eta, post["sigma"].values[..., None])
+    np.testing.assert_allclose(tree["log_likelihood"]["y"].values, want, rtol=1e-9)
+    prior = resolve_priors(design).sigma
+    np.testing.assert_allclose(tree["log_prior"]["sigma"], prior.logpdf(post["sigma"].values))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
+def test_arviz_works_on_it_untouched(tree, tmp_path):
+    import arviz as az
+
+    summary = az.summary(tree, var_names=["beta", "sd_g", "sigma"], ci_prob=0.95, ci_kind="eti")
+    assert list(summary.index[:2]) == ["beta[Intercept]", "beta[x]"]
+    assert len(az.summary(tree)) > 20
+    assert np.isfinite(az.loo(tree).elpd)
+    assert len(az.compare({"a": tree, "b": tree})) == 2
+    assert np.isfinite(
+        az.psense_summary(tree, var_names=["beta", "sd_g", "sigma"])["prior"].astype(float)
+    ).all()
+    az.plot_trace(tree, var_names=["sd_g"])
+    az.plot_forest(tree, var_names=["beta"])
+    az.plot_ppc_dist(tree)
+    tree.to_netcdf(tmp_path / "tree.nc", engine="h5netcdf")
+
+
+def test_the_same_seed_gives_the_same_draws(design):
+    one, two, other = run(design), run(design), run(design, random_seed=4)
+    for name in ("beta", "b_g", "corr_g"):
+        np.testing.assert_array_equal(one["posterior"][name], two["posterior"][name])
+    assert not np.array_equal(one["posterior"]["beta"], other["posterior"]["beta"])
+
+
+SEEDED = """
+import sys
+sys.path.insert(0, {folder!r})
+from designs import slopes
+from bayeslmm.priors import resolve_priors
+from bayeslmm.sampling import sample_posterior
+design = slopes(5, 4)
+tree = sample_posterior(design, resolve_priors(design), draws=50, tune=50, chains=1,
+                        random_seed=1, progressbar=False)
+print(repr(float(tree["posterior"]["sigma"].sum())))
+"""
+
+
+@pytest.mark.slow
+def test_the_draws_do_not_depend_on_what_numba_has_cached(tmp_path):
+    """An empty cache, then the cache it filled: the same numbers to the last bit."""
+    import os
+    from pathlib import Path
+
+    environment = {**os.environ, "PYTENSOR_FLAGS": f"base_compiledir={tmp_path}"}
+    code = SEEDED.format(folder=str(Path(__file__).parent))
+    sums = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert sums[0] == sums[1]
+
+
+def test_a_conjugate_posterior_is_found():
+    """Known sigma in all but name, flat priors: beta is normal around least squares."""
+    rng = np.random.default_rng(5)
+    x = 2010 + rng.normal(size=200)
+    y = 3 + 2 * (x - 2010) + rng.normal(size=200)
+    design = make_design(y, {"Intercept": np.ones(200), "x": x}, {}, [])
+    user = {"beta": Flat(), "beta[Intercept]": Flat(), "sigma": Flat()}
+    tree = run(design, user, draws=1000, tune=500, chains=4)
+    assert check_convergence(tree).converged
+    least, *_ = np.linalg.lstsq(design.X, y, rcond=None)
+    beta = tree["posterior"]["beta"].values.reshape(-1, 2)
+    rss = ((y - design.X @ least) ** 2).sum()
+    cov = rss / (200 - 2 - 3) * np.linalg.inv(design.X.T @ design.X)
+    se = np.sqrt(np.diag(cov))
+    assert np.all(np.abs(beta.mean(axis=0) - least) < 0.1 * se)
+    np.testing.assert_allclose(beta.std(axis=0), se, rtol=0.08)
+
+
+def test_both_parameterizations_agree(design):
+    many = {"draws": 1000, "tune": 700, "chains": 4}
+    trees = [run(design, parameterization=p, **many) for p in ("noncentered", "centered")]
+    for name in ("beta", "sd_g", "sigma"):
+        a, b = (t["posterior"][name].values.reshape(4000, -1) for t in trees)
+        assert np.all(np.abs(a.mean(0) - b.mean(0)) < 0.2 * a.std(0)), name
+        np.testing.assert_allclose(a.std(0), b.std(0), rtol=0.2)
+
+
+@pytest.mark.slow
+def test_pymcs_own_sampler_agrees(design):
+    tree = run(design, sampler="pymc", draws=500, tune=500, cores=1)
+    other = run(design, draws=500, tune=500)
+    for name in ("beta", "sd_g"):
+        a, b = (t["posterior"][name].values.reshape(1000, -1) for t in (tree, other))
+        assert np.all(np.abs(a.mean(0) - b.mean(0)) < 0.4 * a.std(0))
+    assert {"diverging", "tree_depth"} <= set(tree["sample_stats"].data_vars)
+
+
+@pytest.mark.parametrize("family", ["poisson", "negativebinomial", "bernoulli", "binomial"])
+def test_other_families(family):
+    rng = np.random.default_rng(6)
+    base = slopes(12, 6)
+    g, x = base.factors[0].codes, base.X[:, 1] / 5
+    eta = 0.5 + x + rng.normal(0, 0.7, 12)[g]
+    trials = np.full(base.n, 8) if family == "binomial" else None
+    y = {
+        "poisson": lambda: rng.poisson(np.exp(eta)),
+        "negativebinomial": lambda: rng.poisson(np.exp(eta) * rng.gamma(3, 1 / 3, base.n)),
+        "bernoulli": lambda: rng.uniform(size=base.n) < 1 / (1 + np.exp(-eta)),
+        "binomial": lambda: rng.binomial(8, 1 / (1 + np.exp(-eta))),
+    }[family]()
+    design = make_design(
+        y,
+        {"Intercept": np.ones(base.n), "x": x},
+        {"g": g},
+        [("g", ("Intercept",), True)],
+        family=family,
+        trials=trials,
+    )
+    tree = run(design, posterior_predictive=True, prior_predictive=True)
+    beta = tree["posterior"]["beta"].values.reshape(-1, 2)
+    assert np.all(np.abs(beta.mean(0) - [0.5, 1]) < 4 * beta.std(0))
+    assert np.isfinite(tree["log_likelihood"]["y"].values).all()
+    assert ("alpha" in tree["posterior"]) == (family == "negativebinomial")
+    assert ("trials" in tree["constant_data"] if "constant_data" in tree else False) == (
+        trials is not None
+    )
+
+
+def test_a_strong_prior_speaks():
+    design = slopes()
+    tree = run(design, {"beta[x]": Normal(-5, 0.01), "sd_g": HalfNormal(0.1), "corr_g": LKJ(50)})
+    post = tree["posterior"]
+    assert float(post["beta"].sel(fixed="x").mean()) == pytest.approx(-5, abs=0.02)
+    assert float(post["sd_g"].max()) < 1
+    assert abs(float(post["corr_g"][..., 0, 1].mean())) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sampler": "nutpy"}, "did you mean `nutpie`"),
+        ({"draws": 0}, "draws= must be"),
+        ({"chains": 1.5}, "chains= must be"),
+        ({"target_accept": 1.2}, "between 0 and 1"),
+        ({"random_seed": -1}, "random_seed="),
+        ({"random_seed": "x"}, "takes an integer"),
+        ({"parameterization": "center"}, "parameterization="),
+    ],
+)
+def test_arguments_that_cannot_be(design, options, words):
+    with pytest.raises(ArgumentError, match=words):
+        run(design, **options)
+
+
+@pytest.mark.parametrize("sampler", ["numpyro", "blackjax"])
+def test_a_sampler_that_is_not_installed(design, sampler, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=rf"bayeslmm\[{sampler}\]"):
+        run(design, sampler=sampler)
