@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,13 +13,16 @@ import pandas as pd
 
 from bayeslmm.design import Design
 from bayeslmm.design.design import FloatArray
+from bayeslmm.design.response import checked_response
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.errors import ArgumentError, AttributeRefused
+from bayeslmm.fitting import fit_point, refit_batch
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.prediction import linear_predictor, mean_over_draws, placed, rows_to_predict
 from bayeslmm.priors import PriorSet
-from bayeslmm.results.definition import ModelDefinition
+from bayeslmm.results.definition import ModelDefinition, with_response
 from bayeslmm.results.labels import covariances_by_factor, effects_by_factor, padded
+from bayeslmm.results.refits import Refits
 from bayeslmm.results.tables import fixed_table, random_table, varcorr_table, wald_interval
 
 if TYPE_CHECKING:
@@ -249,6 +253,43 @@ class PointFit(_Fit):
         rows = rows_to_predict(self.design, newdata, include_re=include_re)
         eta = linear_predictor(rows, e.beta, e.b if include_re else None)
         return placed(self.design, rows, self.design.family.mean(eta))
+
+    def refit(self, y: Any) -> PointFit | Refits:
+        """The same model fitted to another response, or to many.
+
+        Parameters
+        ----------
+        y : array, shape (nobs,) or (nobs, batch)
+            Values for the rows used, in their order.
+
+        Returns
+        -------
+        PointFit
+            For one response.
+        Refits
+            For a batch: tables with a row a response. REML and ML only.
+
+        Raises
+        ------
+        ArgumentError
+            The length is not ``nobs``, or a value is missing or infinite.
+
+        Notes
+        -----
+        Cross-products of the columns are reused, and searches start from this fit, so a
+        batch costs a small part of as many fits. Singular refits are not announced.
+        """
+        values = checked_response(self.design, y)
+        if values.ndim == 1:
+            design = replace(self.design, y=values)
+            estimate = fit_point(design, self.method, self.priors)
+            return PointFit(design, estimate, with_response(self.definition, design), self.priors)
+        beta, variances, loglik = refit_batch(self.design, self.estimate, values)
+        return Refits(
+            fe_params=pd.DataFrame(beta, columns=list(self.design.fixed_names)),
+            variances=pd.DataFrame(variances, columns=list(self.estimate.variance_names)),
+            llf=pd.Series(loglik, name="llf"),
+        )
 
     def to_frame(self, effects: Effects = "fixed", level: float = 0.95) -> pd.DataFrame:
         """Tidy table of estimates, a row a parameter.

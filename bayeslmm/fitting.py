@@ -134,3 +134,33 @@ def _simpler(factor: Factor, columns: tuple[str, ...], dead: list[str], text: st
         group = ":".join(quote(c) for c in factor.source)
         return f"drop a component: ({basis} | {group})"
     return f"simplify {text}, for instance with ||"
+
+
+def refit_batch(
+    design: Design, estimate: Estimate, responses: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Fit a design to many responses by the method of an estimate, starting from it.
+
+    Parameters
+    ----------
+    design : Design
+    estimate : Estimate
+        REML or ML.
+    responses : ndarray, shape (n, batch)
+
+    Returns
+    -------
+    beta : ndarray, shape (batch, p)
+    variances : ndarray, shape (batch, parameters)
+        In the order of ``estimate.variance_names``.
+    loglik : ndarray, shape (batch,)
+    """
+    if estimate.method == "MAP":
+        raise ArgumentError(
+            "batches of responses are refitted by REML or ML, and this fit is a posterior mode.",
+            fix='model.fit("REML").refit(...); or refit one response at a time',
+        )
+    from bayeslmm.engine.gaussian import Refitter
+
+    batch = Refitter(design, estimate.method, estimate).fit(responses)
+    return batch.beta, batch.variances, batch.loglik

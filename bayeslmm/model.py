@@ -106,7 +106,8 @@ class Model:
             formula, groups=grouping, extra_names=tuple(extra)
         )
         self._extra_namespace = extra
-        self._data = data
+        # a shallow copy: columns the caller assigns later are not those of the model
+        self._data = to_frame(data).copy(deep=False)
         self._arguments: dict[str, Any] = {
             "family": self.family,
             "weights": weights,
@@ -114,7 +115,9 @@ class Model:
             "na_action": na_action,
             "rank_deficient": rank_deficient,
         }
-        self.design = build_design(self.formula, data, **self._arguments, extra_namespace=extra)
+        self.design = build_design(
+            self.formula, self._data, **self._arguments, extra_namespace=extra
+        )
         self._user_priors = _mapping("priors", priors, '{"sigma": bl.HalfNormal(10)}')
         self.priors: PriorSet = resolve_priors(self.design, self._user_priors)
 
@@ -286,7 +289,7 @@ class Model:
     # -- remembering ----------------------------------------------------------------
     def _definition(self) -> ModelDefinition:
         """The model with the columns it uses, as it can be written to a file."""
-        frame = to_frame(self._data)
+        frame = self._data
         used = dict.fromkeys(n.name for n in self.formula.names)
         given: dict[str, str | None] = {"weights": None, "offset": None}
         added = {}

@@ -64,6 +64,12 @@ def _maximal_terms(by: str) -> str:
     return f"(1 + a + b + c + ab + ac + bc + abc | {by})"
 
 
+def _maximal_columns() -> str:
+    return (
+        f"y ~ a + b + c + ab + ac + bc + abc + {_maximal_terms('subj')} + {_maximal_terms('item')}"
+    )
+
+
 CROSSED_FIVE = (500, 300, 200, 100, 50)
 
 MAIN = (
@@ -114,8 +120,9 @@ MAIN = (
     ),
     Case(
         "nested",
-        # labels are unique, so this is (1 | school/room/pupil), which glmm cannot read
-        "y ~ x + (1 | school) + (1 | room) + (1 | pupil)",
+        # Labels are unique, so this is (1 | school/room/pupil), which glmm cannot read;
+        # it is ten times faster with the finest factor first.
+        "y ~ x + (1 | pupil) + (1 | room) + (1 | school)",
         lambda quick: simulate.nested(20 if quick else 200, 10, 10, 2 if quick else 10),
         specs={
             "statsmodels": {"groups": "school", "re_formula": "1", "vc": ["room", "pupil"]},
@@ -135,7 +142,7 @@ MAIN = (
         # 2,000 rows still have more than one row an effect
         lambda quick: simulate.maximal(2_000 if quick else 20_000),
         specs={
-            "glmm": {"formula": f"y ~ a*b*c + {_maximal_terms('subj')} + {_maximal_terms('item')}"},
+            "glmm": {"formula": _maximal_columns()},
             "interlace": {"random": [_maximal_terms("subj"), _maximal_terms("item")]},
             "statsmodels": "crossed factors with correlated slopes cannot be written",
         },

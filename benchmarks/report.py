@@ -12,6 +12,7 @@ type Result = dict[str, Any]
 OURS = "ours"
 STAGES = ("parse", "design", "priors", "crossproducts", "optimise", "results", "other")
 NOTHING = "–"
+CRITERION = "## Criterion (−2 log restricted likelihood) less the reference's"
 # A fit whose criterion is worse than the lowest by more than this has not done the work.
 WORSE = 0.01
 
@@ -26,10 +27,7 @@ def markdown(record: dict[str, Any]) -> str:
     parts = [f"# Benchmarks, {record['date']}", _preamble(record)]
     if main:
         parts += ["## REML fits, seconds", _times(main, peers)]
-        parts += [
-            "## Criterion (−2 log restricted likelihood) less the reference's",
-            _criteria(main, peers),
-        ]
+        parts += [CRITERION, _criteria(main, peers)]
         parts += ["## Peak memory, MB", _memory(main, peers)]
         parts += ["## Stages of ours, warm, ms", _stages(main)]
     if growth:

@@ -148,7 +148,7 @@ def run_case(
             if done.fits:
                 result["rounds"].append(done.lines)
             if done.ended:
-                result["ended"] = done.ended
+                result["ended"] = f"a repeated fit: {done.ended}" if done.fits else done.ended
             if done.ended or done.fits[0]["seconds"] > ONCE:
                 turns.remove(who)
             first = f"{done.fits[-1]['seconds']:.4g} s" if done.fits else done.ended

@@ -94,11 +94,11 @@ def maximal(n: int, subjects: int = 56, items: int = 32) -> pd.DataFrame:
 def ratings(n: int, users: int, films: int) -> pd.DataFrame:
     """Distinct (user, film) pairs with long-tailed counts, ratings 1 to 5.
 
-    Every user rates at least 20 films or so (fewer when n is small), every film is rated.
+    About MovieLens-1M's counts: every user rates some 20 films or more (fewer when n is
+    small), half the films have fewer than about 120 ratings, every film is rated.
     """
     rng = np.random.default_rng(5)
-    activity = rng.lognormal(0.0, 1.1, users)
-    popularity = 1.0 / (np.arange(films) + 30.0) ** 1.1
+    activity, popularity = rng.lognormal(0.0, 1.0, users), rng.lognormal(0.0, 1.25, films)
     least = min(20, n // (3 * users))
     pairs = [
         rng.integers(users, size=films) * films + np.arange(films),

@@ -17,8 +17,8 @@ from bayeslmm.design.columns import (
     sorted_levels,
     unboxed,
 )
-from bayeslmm.design.design import FloatArray
-from bayeslmm.errors import DataError
+from bayeslmm.design.design import Design, FloatArray
+from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families import Family
 from bayeslmm.formula.allowed import display
 from bayeslmm.formula.spec import Expression, FormulaSpec
@@ -105,3 +105,25 @@ def _read_column(values: pd.Series[Any], response: Expression, family: Family) -
         found=f"{len(levels)} different values such as {str(levels[0])!r}",
         fix=fix,
     )
+
+
+def checked_response(design: Design, y: Any) -> FloatArray:
+    """Another response for the rows of a design, shape (n,) or (n, batch).
+
+    Raises
+    ------
+    ArgumentError
+        Another length, or a value that is missing, infinite or not a number.
+    """
+    try:
+        values = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError("the new response is not numeric.") from None
+    if values.ndim not in (1, 2) or len(values) != design.n:
+        raise ArgumentError(
+            f"the new response has shape {values.shape}, and the model uses {design.n} rows.",
+            fix="one value a row, or one column a response: shape (nobs,) or (nobs, batch)",
+        )
+    if not np.isfinite(values).all():
+        raise ArgumentError("the new response has missing or infinite values.")
+    return values

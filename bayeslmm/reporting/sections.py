@@ -60,7 +60,8 @@ class Summary:
             if section.table is not None:
                 parts.append(section.table.html())
             if section.lines:
-                parts.append("<br>".join(html.escape(line) for line in section.lines))
+                words = "<br>".join(html.escape(line) for line in section.lines)
+                parts.append(f"<p>{words}</p>")
         return f'<div class="bayeslmm">{"".join(parts)}</div>'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 import bayeslmm.priors as prior_classes
+from bayeslmm.design import Design
 from bayeslmm.design.columns import unboxed
 from bayeslmm.errors import FileFormatError
 from bayeslmm.priors import Prior
@@ -69,6 +70,20 @@ class ModelDefinition:
             priors[key] = _PRIORS[entry["name"]](**entry["arguments"])
         stored["extra_names"] = tuple(stored["extra_names"])
         return cls(data=data, priors=priors, **stored)
+
+
+def with_response(definition: ModelDefinition, design: Design) -> ModelDefinition:
+    """The same model with the response of ``design`` in its data.
+
+    A transformed response, such as ``log(y)``, becomes a column of that name.
+    """
+    name = design.response_name
+    y = np.full(len(definition.data), np.nan)
+    y[design.rows.kept] = design.y
+    data = definition.data.assign(**{name: y})
+    right = definition.formula.split("~", 1)[1]
+    formula = definition.formula if name in definition.data.columns else f"`{name}` ~{right}"
+    return replace(definition, data=data, formula=formula)
 
 
 def frame_to_dataset(frame: pd.DataFrame) -> xr.Dataset:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 # A first fit longer than this is not repeated in the same process.
-LONG = 20.0
+LONG = 8.0
 BAR = re.compile(r"\(([^()|]*(?:\|\|?)[^()|]*)\)")
 
 

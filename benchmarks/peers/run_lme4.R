@@ -41,7 +41,7 @@ clock <- function() as.numeric(Sys.time())
 begin_all <- clock()
 for (k in seq_len(most)) {
   spent <- clock() - begin_all
-  if ((k == 2 && spent > 20) || (k > 2 && spent > budget)) break
+  if ((k == 2 && spent > 8) || (k > 2 && spent > budget)) break
   invisible(gc())
   begin <- clock()
   fit <- suppressMessages(lmer(formula, data, REML = TRUE, control = control))

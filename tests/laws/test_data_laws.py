@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import FORMULAS, agree, base, few, fit, formulas, identical, near, seeds, table
+from law_tables import FORMULAS, agree, base, few, fit, formulas, identical, near, seeds, table
 
 from bayeslmm.engine.gaussian import estimate_at
 

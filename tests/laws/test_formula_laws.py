@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import agree, base, few, fit, formulas, identical, near, seeds, table
+from law_tables import agree, base, few, fit, formulas, identical, near, seeds, table
 
 import bayeslmm as bl
 from bayeslmm.errors import SingularFitWarning

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tables import fit, identical, table
+from law_tables import fit, identical, table
 
 import bayeslmm as bl
 

@@ -111,9 +111,7 @@ class Dense:
             G = (T @ T.T).astype(Z.dtype)
             b.append(np.array([G @ Z[:, j].T @ Vi @ (self.y - self.X @ beta) for j in _levels(Z)]))
             cov_b.append(
-                np.array(
-                    [sigma2 * (G - G @ Z[:, j].T @ Vi @ Z[:, j] @ G) for j in _levels(Z)]
-                )
+                np.array([sigma2 * (G - G @ Z[:, j].T @ Vi @ Z[:, j] @ G) for j in _levels(Z)])
             )
         return DenseFit(
             loglik=-0.5 * self.deviance(theta, method),

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dense import Dense
-from designs import CASES
-from test_gradient import objective
+from oracle_designs import CASES, objective
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian.boundary import false_boundary

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from dense import Dense
-from designs import CASES, random_theta
+from oracle_designs import CASES, random_theta
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian import estimate_at

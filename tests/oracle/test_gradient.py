@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from designs import CASES, random_theta
+from oracle_designs import CASES, objective, random_theta
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian.crossproducts import compute_crossproducts
-from bayeslmm.engine.gaussian.map_prior import fixed_prior, variance_prior
-from bayeslmm.engine.gaussian.objective import Objective
 from bayeslmm.engine.gaussian.parameters import Layout
 
 PRIORS = {
@@ -19,21 +17,6 @@ PRIORS = {
     "flat beta": {"beta": bl.Flat(), "beta[Intercept]": bl.Flat()},
     "one flat": {"beta[Intercept]": bl.Flat(), "beta[x]": bl.Normal(3, 0.5)},
 }
-
-
-def objective(model, method):
-    design = model.design
-    cp = compute_crossproducts(design)
-    layout = Layout.of(design, cp.coordinates)
-    if method != "MAP":
-        return Objective(cp, layout, reml=method == "REML")
-    return Objective(
-        cp,
-        layout,
-        reml=True,
-        fixed_prior=fixed_prior(design, model.priors, cp.coordinates),
-        variance_prior=variance_prior(design, model.priors, layout, cp.coordinates),
-    )
 
 
 def differences(value, x):

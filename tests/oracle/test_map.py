@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 from dense import LOG_2PI, Dense, cholesky, forward
-from designs import CASES
+from oracle_designs import CASES, objective
 from scipy import special, stats
-from test_gradient import objective
 
 import bayeslmm as bl
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from dense import LOG_2PI, Dense
-from designs import Case
+from oracle_designs import Case
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 

@@ -16,9 +16,11 @@ R         map of working coordinates, Z_level = Z_w R
 Files: `working` (coordinates), `crossproducts` (rows to sums), `criterion` (value and
 gradient at given T), `parameters` (vectors and matrices), `objective` (what is
 minimised), `information`, `newton`, `boundary`, `optimise` (how), `variances` (SDs and
-correlations), `estimate` (the record).
+correlations), `estimate` (the record), `refit` and `small` (other
+responses of the same design).
 """
 
 from bayeslmm.engine.gaussian.estimate import estimate_at, fit_gaussian, variance_uncertainty
+from bayeslmm.engine.gaussian.refit import Refitter
 
-__all__ = ["estimate_at", "fit_gaussian", "variance_uncertainty"]
+__all__ = ["Refitter", "estimate_at", "fit_gaussian", "variance_uncertainty"]

@@ -208,7 +208,7 @@ def _walk_chain(
             return [walk_back_full(f.T[e], c.A, c.full, P, coefficients, curvature)]
         u, g, C, G, R, N, by_value, by_dense = walk_back(
             f.T[e], c.A, c.start, c.column, c.value, c.dense, P, coefficients,
-            _flatten(above, c), curvature, e > 0,
+            flatten_above(above, c), curvature, e > 0,
         )  # fmt: skip
         found.insert(0, (u, g, C, G, R, N))
         if e > 0:
@@ -226,7 +226,7 @@ class _Above(NamedTuple):
     coefficients: FloatArray
 
 
-def _flatten(above: list[_Above], c: Eliminated) -> tuple[Any, ...]:
+def flatten_above(above: list[_Above], c: Eliminated) -> tuple[Any, ...]:
     """Ancestors one after the other in flat arrays, with the offset of each."""
 
     def joined(arrays: list[FloatArray]) -> tuple[FloatArray, IntArray]:

@@ -10,7 +10,6 @@ from bayeslmm.design import Design, Factor
 from bayeslmm.engine.blocks import FloatArray, IntArray
 from bayeslmm.engine.gaussian.working import Coordinates, choose_coordinates, to_working
 
-
 # Share of couplings that are not zero, and number of columns, from which matrix
 # products over all of them are faster than a walk over the sparse ones.
 _MOSTLY_FULL = 0.2

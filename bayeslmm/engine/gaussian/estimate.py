@@ -24,7 +24,6 @@ from bayeslmm.errors import DataError, FitError
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.priors import PriorSet
 
-
 # A correlation this close to plus or minus one stands there but for rounding.
 _AT_THE_END = 1e-9
 

@@ -17,7 +17,7 @@ type Criterion = Callable[[FloatArray], Point]
 # Newton decrement (in units of the deviance) below which nothing is left to gain.
 DECREMENT = 1e-12
 # Below this decrement the curvature is improved by secants instead of evaluated anew.
-_CLOSE = 0.05
+CLOSE = 0.05
 # A step changes no entry by more than this, or by more than its own size.
 _LONGEST = 2.0
 _SHRINK = (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3)
@@ -72,7 +72,7 @@ def descend(
                 break
             H = fresh
             continue
-        if decrement > _CLOSE:
+        if decrement > CLOSE:
             H = following.curvature()[np.ix_(at, at)]
         else:
             moved = (following.x - point.x)[at]

@@ -106,25 +106,22 @@ class Objective:
         """Log |M|, or log |M_uu| for ML."""
         return f.logdet_u + (f.logdet_x if self.reml else 0.0)
 
+    @property
+    def constant(self) -> float:
+        """What the deviance holds beside log |M| + 2 df log sigma + r^2/sigma^2."""
+        maps = self.cp.coordinates
+        normaliser = self.df * np.log(2 * np.pi)
+        if self.fixed_prior is not None:
+            normaliser = (self.cp.n - self.fixed_prior.n_flat) * np.log(2 * np.pi)
+            normaliser -= self.fixed_prior.log_pseudo_determinant
+        if self.reml:
+            normaliser += 2.0 * maps.X_log_determinant
+        return float(normaliser + 2.0 * self.df * np.log(maps.y_scale) - self.cp.log_weights)
+
     def deviance(self, f: Factorisation, sigma: float) -> float:
         """-2 log p(y | theta, sigma) on the user's scale; sigma on the working scale."""
-        maps = self.cp.coordinates
-        n, p = self.cp.n, self.cp.p
-        jacobian = 2.0 * maps.X_log_determinant if self.reml else 0.0
-        flat = p if self.reml else 0
-        normaliser = (n - flat) * np.log(2 * np.pi)
-        if self.fixed_prior is not None:
-            normaliser = (n - self.fixed_prior.n_flat) * np.log(2 * np.pi)
-            normaliser -= self.fixed_prior.log_pseudo_determinant
-        return float(
-            self.log_determinant(f)
-            + jacobian
-            + normaliser
-            + 2.0 * self.df * np.log(sigma)
-            + 2.0 * self.df * np.log(maps.y_scale)
-            + f.r2 / sigma**2
-            - self.cp.log_weights
-        )
+        moving = self.log_determinant(f) + 2.0 * self.df * np.log(sigma) + f.r2 / sigma**2
+        return float(moving + self.constant)
 
     def best_sigma(self, f: Factorisation) -> float:
         """Sigma that minimises the deviance given T, on the working scale."""

@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 
 import bayeslmm as bl
+from bayeslmm.engine.gaussian.crossproducts import compute_crossproducts
+from bayeslmm.engine.gaussian.map_prior import fixed_prior, variance_prior
+from bayeslmm.engine.gaussian.objective import Objective
+from bayeslmm.engine.gaussian.parameters import Layout
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,18 @@ class Case:
         columns["c"] = rng.choice(["p", "q", "r"], n)
         columns["w"] = rng.choice([0.0, 0.5, 1.0, 2.0, 7.3], n) if self.weights else np.ones(n)
         columns["o"] = rng.normal(size=n)
-        y = 2.0 + 0.7 * (columns["x"] - self.year) + rng.normal(size=n) / np.sqrt(
-            np.maximum(columns["w"], 0.5)
+        y = (
+            2.0
+            + 0.7 * (columns["x"] - self.year)
+            + rng.normal(size=n) / np.sqrt(np.maximum(columns["w"], 0.5))
         )
         for name, J in self.levels.items():
             code = rng.permutation(np.concatenate([np.arange(J), rng.integers(0, J, n - J)]))
             columns[name] = np.char.add(name, code.astype(str))
-            y = y + rng.normal(size=J)[code] + 0.5 * rng.normal(size=J)[code] * (
-                columns["x"] - self.year
+            y = (
+                y
+                + rng.normal(size=J)[code]
+                + 0.5 * rng.normal(size=J)[code] * (columns["x"] - self.year)
             )
         return pd.DataFrame({**columns, "y": 10 * y})
 
@@ -93,3 +101,19 @@ def random_theta(design, seed=0, size=1.0):
         T[np.diag_indices(len(T))] = np.abs(np.diag(T)) + 0.1 * size
         theta.append(T / np.maximum(1.0, np.abs(f.columns).max(axis=0))[:, None])
     return theta
+
+
+def objective(model, method):
+    """What the engine minimises for a model."""
+    design = model.design
+    cp = compute_crossproducts(design)
+    layout = Layout.of(design, cp.coordinates)
+    if method != "MAP":
+        return Objective(cp, layout, reml=method == "REML")
+    return Objective(
+        cp,
+        layout,
+        reml=True,
+        fixed_prior=fixed_prior(design, model.priors, cp.coordinates),
+        variance_prior=variance_prior(design, model.priors, layout, cp.coordinates),
+    )

@@ -1,0 +1,124 @@
+"""Levels, columns and their encoding."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bayeslmm as bl
+from bayeslmm.design.build import independent_columns
+from bayeslmm.errors import RankDeficiencyWarning
+
+DATA = pd.DataFrame(
+    {
+        "y": np.sin(np.arange(24.0)),
+        "x": np.tile(np.arange(6.0), 4),
+        "a": np.repeat(["p", "q"], 12),
+        "b": np.tile([1, 2, 3], 8),
+        "c": pd.Categorical(np.tile(["lo", "hi"], 12), categories=["lo", "hi", "never"]),
+    }
+)
+
+
+def design(formula, data=DATA, **options):
+    return bl.Model(formula, data, **options).design
+
+
+def test_only_combinations_that_occur():
+    some = DATA[~((DATA["a"] == "q") & (DATA["b"] == 3))]
+    factor = design("y ~ 1 + (1 | a:b)", some).factors[0]
+    assert factor.levels.tolist() == ["p:1", "p:2", "p:3", "q:1", "q:2"]
+    labels = factor.levels[factor.codes].tolist()
+    assert labels == [f"{a}:{b}" for a, b in zip(some["a"], some["b"], strict=True)]
+
+
+def test_categories_keep_their_order_and_lose_what_does_not_occur():
+    d = design("y ~ c + (1 | b)")
+    assert d.fixed_names == ("Intercept", "c[hi]")
+    assert design("y ~ 1 + (1 | c)").factors[0].levels.tolist() == ["lo", "hi"]
+
+
+def test_terms_of_a_factor_are_stacked():
+    (factor,) = design("y ~ x + (1 | b) + (0 + x + c | b)").factors
+    assert factor.column_names == ("Intercept", "x", "c[lo]", "c[hi]")
+    expected = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 1]], dtype=bool)
+    np.testing.assert_array_equal(factor.pattern, expected)
+    assert factor.has_correlations
+
+
+def test_z_by_its_definition():
+    d = design("y ~ x + (x | a) + (1 | b)")
+    Z = d.Z().toarray()
+    assert Z.shape == (24, 2 * 2 + 3) == (d.n, d.q)
+    for i in range(d.n):
+        row = np.zeros(7)
+        a, b = d.factors[0].codes[i], d.factors[1].codes[i]
+        row[2 * a : 2 * a + 2] = 1.0, DATA["x"][i]
+        row[4 + b] = 1.0
+        np.testing.assert_array_equal(Z[i], row)
+
+
+def test_new_levels_are_minus_one():
+    d = design("y ~ x + (1 | a) + (1 | a:b)")
+    new = d.for_new({"x": [1.0, 2.0, 3.0], "a": ["q", "z", "q"], "b": [3, 1, 9]})
+    assert new.factors[0].codes.tolist() == [1, -1, 1]
+    assert new.factors[1].codes.tolist() == [5, -1, -1]
+    np.testing.assert_array_equal(new.X, [[1, 1], [1, 2], [1, 3]])
+
+
+def test_aliased_columns_are_named_and_left_out():
+    data = DATA.assign(x2=2 * DATA["x"] + 1, z=DATA["b"])
+    with pytest.warns(RankDeficiencyWarning, match="columns `x2`, `z`"):
+        d = design("y ~ x + x2 + C(b) + z + (1 | a)", data)
+    assert d.fixed_names == ("Intercept", "x", "C(b)[2]", "C(b)[3]")
+    assert d.aliased == ("x2", "z")
+    assert set(d.fixed_terms) == {"Intercept", "x", "C(b)"}
+    assert [d.fixed_names[i] for i in d.fixed_terms["C(b)"]] == ["C(b)[2]", "C(b)[3]"]
+    again = d.for_new(data.iloc[:3])
+    np.testing.assert_array_equal(again.X, d.X[:3])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(0, 4))
+def test_independent_columns_span_what_all_span(seed, rank, extra):
+    rng = np.random.default_rng(seed)
+    basis = rng.normal(size=(12, rank))
+    X = np.column_stack([basis, basis @ rng.normal(size=(rank, extra)), np.zeros((12, 1))])
+    X = X[:, rng.permutation(X.shape[1])] * 10.0 ** rng.integers(-150, 150, X.shape[1])
+    kept = independent_columns(X)
+    assert len(kept) == rank
+    scaled = X / np.maximum(np.abs(X).max(axis=0), 1e-300)
+    assert np.linalg.matrix_rank(scaled[:, kept]) == rank
+    # a column is left out only if those before it determine it
+    for j in set(range(X.shape[1])) - set(kept):
+        before = scaled[:, kept[kept < j]]
+        rest = scaled[:, j] - before @ np.linalg.lstsq(before, scaled[:, j])[0]
+        assert np.abs(rest).max() < 1e-7
+
+
+def test_zero_weights_do_not_hold_up_a_column():
+    """A column that only rows of weight zero tell from another one is aliased."""
+    data = DATA.assign(twin=DATA["x"])
+    data.loc[0, "twin"] = 99.0
+    weights = np.ones(24)
+    weights[0] = 0.0
+    with pytest.warns(RankDeficiencyWarning, match="`twin`"):
+        assert design("y ~ x + twin + (1 | a)", data, weights=weights).aliased == ("twin",)
+
+
+def test_nullable_numbers_keep_their_precision():
+    exact = DATA.assign(x=DATA["x"] / 3 + 1e5)
+    for kind in ("Float64", "float64[pyarrow]"):
+        d = design("y ~ x + (x | a)", exact.astype({"x": kind}))
+        np.testing.assert_array_equal(d.X[:, 1], exact["x"])
+    big = DATA.assign(x=(DATA["x"] * (2**40 + 1)).astype("int64")).astype({"x": "Int64"})
+    np.testing.assert_array_equal(design("y ~ x + (1 | a)", big).X[:, 1], big["x"].astype(float))
+
+
+def test_coordinates():
+    coords = design("y ~ x + (x | a)", DATA.set_axis(range(100, 124))).coords
+    assert coords["obs"] == list(range(100, 124))
+    assert coords["fixed"] == ["Intercept", "x"]
+    assert coords["a"] == ["p", "q"]
+    assert coords["a_term"] == ["Intercept", "x"]
