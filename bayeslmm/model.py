@@ -215,7 +215,7 @@ class Model:
         cores: int | None = None,
         random_seed: int | None = None,
         *,
-        target_accept: float = 0.9,
+        target_accept: float | None = None,
         parameterization: Literal["noncentered", "centered"] = "noncentered",
         sampler: Literal["nutpie", "pymc", "numpyro", "blackjax"] = "nutpie",
         progressbar: bool = True,
@@ -232,9 +232,9 @@ class Model:
             Chains at a time; as many as the machine allows by default.
         random_seed : int, optional
             The same seed gives the same draws.
-        target_accept : float
-            Between 0 and 1; nearer to 1 takes smaller steps. Above the samplers' own
-            0.8, since posteriors of SDs are steep near zero.
+        target_accept : float, optional
+            Between 0 and 1; nearer to 1 takes smaller steps. 0.9 for up to 500 random
+            effects, 0.8 beyond.
         parameterization : {"noncentered", "centered"}
         sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
         progressbar : bool

@@ -75,11 +75,9 @@ def refits(quick: bool, budget: float) -> None:
         responses.append(fit.design.X @ fit.estimate.beta + between + noise)
     emit("micro", what="sleepstudy refit", **timed(lambda: fit.refit(responses[0]), budget))
 
-    def all_of_them() -> None:
-        for y in responses:
-            fit.refit(y)
-
-    emit("micro", what=f"sleepstudy, {count:,} parametric refits", **timed(all_of_them, 0.0))
+    batch = np.column_stack(responses)
+    what = f"sleepstudy, {count:,} parametric refits in one batch"
+    emit("micro", what=what, **timed(lambda: fit.refit(batch), 0.0))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import signal
 import subprocess
 import tempfile
@@ -12,6 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+NO_MEMORY = (
+    "MemoryError",
+    "cannot allocate",
+    "failed to map segment",
+    "Memory allocation still failed",
+    "memory allocation of",
+    "Unable to allocate",
+)
+
 
 @dataclass
 class Round:
@@ -19,7 +29,6 @@ class Round:
 
     lines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     ended: str = ""
-    timeout: float | None = None
 
     @property
     def fits(self) -> list[dict[str, Any]]:
@@ -48,7 +57,7 @@ def run(command: Sequence[str], env: dict[str, str], *, limit: float, memory_gb:
                 line = lines.get(timeout=limit)
             except queue.Empty:
                 process.kill()
-                out.timeout, out.ended = limit, f"> {limit:g} s"
+                out.ended = f"> {limit:g} s"
                 break
             if line is None:
                 break
@@ -71,12 +80,12 @@ def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> Non
 
 
 def _reason(code: int, errors: str, memory_gb: float) -> str:
-    memory = ("MemoryError", "cannot allocate", "memory allocation of", "Unable to allocate")
-    if any(word in errors for word in memory):
+    if any(words in errors for words in NO_MEMORY):
         return f"out of memory (limit {memory_gb:g} GB)"
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     said = [line.strip() for line in errors.splitlines() if line.strip()]
     # R says what happened before "Execution halted"
     said = [line for line in said if line not in ("Execution halted", "Calls:")]
-    return said[-1][:160] if said else f"exit code {code}"
+    # a folder of this machine tells a reader nothing
+    return re.sub(r"(/[\w.+-]+)+/", "", said[-1])[:160] if said else f"exit code {code}"

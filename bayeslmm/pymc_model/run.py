@@ -10,18 +10,45 @@ from pytensor.configdefaults import config
 
 from bayeslmm.pymc_model.build import Parameterization
 
+FEW_EFFECTS = 500
+"""Up to here a sampler's care costs less than the compilation before it."""
+
 ADAPTATION: dict[Parameterization, str] = {
     "noncentered": "draw_diag",
     "centered": "low_rank",
 }
-"""How nutpie learns the mass matrix.
+"""How nutpie learns the mass matrix of a model with few effects.
 
 Centered effects and the intercept lie on narrow ridges that a low-rank matrix follows:
 Penicillin has a bulk ESS of 2,500 of 4,000 draws where a diagonal one gives 100. After
 noncentering there are few ridges left but funnels near an SD of 0, where low rank
 diverges; the variances of the draws alone do better there than nutpie's own default,
-which also uses gradients (Penicillin: ESS 600 against 130).
+which also uses gradients (Penicillin: ESS 600 against 130). With thousands of effects
+both take three times as many steps to tune as the default does.
 """
+
+
+def nuts_options(
+    *,
+    sampler: str,
+    parameterization: Parameterization,
+    n_effects: int,
+    target_accept: float | None,
+) -> dict[str, Any]:
+    """Options of NUTS for a model of this size.
+
+    Returns
+    -------
+    dict
+        ``target_accept``, 0.9 for few effects and 0.8 for many unless given, and
+        nutpie's ``adaptation``.
+    """
+    few = n_effects <= FEW_EFFECTS
+    target = target_accept if target_accept is not None else 0.9 if few else 0.8
+    options: dict[str, Any] = {"target_accept": float(target)}
+    if sampler == "nutpie":
+        options["adaptation"] = ADAPTATION[parameterization] if few else "diag"
+    return options
 
 
 def run_nuts(
@@ -33,23 +60,29 @@ def run_nuts(
     chains: int,
     cores: int | None,
     random_seed: int,
-    target_accept: float,
-    parameterization: Parameterization,
+    options: dict[str, Any],
     progressbar: bool,
 ) -> Any:
     """Draw from a model's posterior.
 
-    Convergence is not checked here: PyMC does so for some of its samplers only. The
-    parameterization is the one the model was built with; nutpie adapts by it.
+    Convergence is not checked here: PyMC does so for some of its samplers only.
+
+    Parameters
+    ----------
+    model : pm.Model
+    sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
+    draws, tune, chains, cores, random_seed
+        As `pymc.sample` takes them.
+    options : dict
+        From `nuts_options`.
+    progressbar : bool
+        Quiet otherwise.
 
     Returns
     -------
     xarray.DataTree
         As PyMC gives it, every variable of the model included.
     """
-    nuts: dict[str, Any] = {"target_accept": float(target_accept)}
-    if sampler == "nutpie":
-        nuts["adaptation"] = ADAPTATION[parameterization]
     # With fast math the code numba loads from its cache differs in the last bit from
     # the code it has just compiled, and then the same seed gives other draws.
     with model, config.change_flags(numba__fastmath=False), warnings.catch_warnings():
@@ -62,7 +95,7 @@ def run_nuts(
             cores=cores,
             random_seed=random_seed,
             nuts_sampler=sampler,
-            nuts=nuts,
+            nuts=options,
             progressbar=progressbar,
             quiet=not progressbar,
             compute_convergence_checks=False,

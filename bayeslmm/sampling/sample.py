@@ -25,8 +25,6 @@ SAMPLERS = ("nutpie", "pymc", "numpyro", "blackjax")
 
 PRIOR_DRAWS = 1000
 
-TARGET_ACCEPT = 0.9
-
 
 def sample_posterior(
     design: Design,
@@ -58,8 +56,8 @@ def sample_posterior(
     random_seed : int, optional
         The same seed gives the same draws. Without one a seed is drawn, and recorded.
     target_accept : float, optional
-        Between 0 and 1; nearer 1 means smaller steps. 0.9 by default, since most mixed
-        models have a funnel somewhere.
+        Between 0 and 1; nearer 1 means smaller steps. By default 0.9, since most mixed
+        models have a funnel somewhere; 0.8 above 500 effects, where steps are dear.
     parameterization : {"noncentered", "centered"}
         Centered samples far better where the data say much about each level; noncentered
         where they say little, or an SD may be near 0.
@@ -102,10 +100,16 @@ def sample_posterior(
         groups.update(_prior_groups(design, priors, prior_rng))
 
     from bayeslmm.pymc_model import build_pymc_model
-    from bayeslmm.pymc_model.run import run_nuts
+    from bayeslmm.pymc_model.run import nuts_options, run_nuts
 
     began = time.perf_counter()
     model = build_pymc_model(design, priors, parameterization=parameterization)
+    options = nuts_options(
+        sampler=sampler,
+        parameterization=parameterization,
+        n_effects=design.q,
+        target_accept=target_accept,
+    )
     raw = run_nuts(
         model,
         sampler=sampler,
@@ -114,8 +118,7 @@ def sample_posterior(
         chains=chains,
         cores=cores,
         random_seed=seed,
-        target_accept=TARGET_ACCEPT if target_accept is None else target_accept,
-        parameterization=parameterization,
+        options=options,
         progressbar=progressbar,
     )
     total_time = time.perf_counter() - began
@@ -131,7 +134,7 @@ def sample_posterior(
         "draws": draws,
         "tuning_steps": tune,
         "chains": chains,
-        "target_accept": TARGET_ACCEPT if target_accept is None else target_accept,
+        **options,
         "sampling_time": float(raw.posterior.attrs.get("sampling_time", total_time)),
         "total_time": total_time,
     }

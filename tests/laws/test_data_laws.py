@@ -7,9 +7,20 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from law_tables import FORMULAS, agree, base, few, fit, formulas, identical, near, seeds, table
 
 from bayeslmm.engine.gaussian import estimate_at
+from tests.laws.tables import (
+    FORMULAS,
+    agree,
+    base,
+    few,
+    fit,
+    formulas,
+    identical,
+    near,
+    seeds,
+    table,
+)
 
 methods = st.sampled_from(["REML", "ML"])
 

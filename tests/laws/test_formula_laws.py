@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from law_tables import agree, base, few, fit, formulas, identical, near, seeds, table
 
 import bayeslmm as bl
 from bayeslmm.errors import SingularFitWarning
+from tests.laws.tables import agree, base, few, fit, formulas, identical, near, seeds, table
 
 # Written differently, read the same: every number is equal.
 SAME = [

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from law_tables import FORMULAS, base, few, fit, formulas, identical, seeds, table
 
 import bayeslmm as bl
 from bayeslmm.errors import MissingDataWarning, MissingValuesError
+from tests.laws.tables import FORMULAS, base, few, fit, formulas, identical, seeds, table
 
 STATEFUL = "y ~ scale(x) + poly(z, 2) + C(c) + offset(0.1 * z) + (scale(x) | g) + (1 | g:h)"
 OWN_ORDER = "y ~ x + C(c, Sum, levels=['top', 'lo', 'mid']) + (C(c) | g) + (1 | h)"

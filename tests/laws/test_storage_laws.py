@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from law_tables import fit, identical, table
 
 import bayeslmm as bl
+from tests.laws.tables import fit, identical, table
 
 STATEFUL = "y ~ scale(x) + poly(z, 2) + bs(w, df=4) + C(c) + (scale(x) | g) + (1 | g:h)"
 WITH = {

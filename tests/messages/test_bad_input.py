@@ -1,7 +1,8 @@
 """Every bad input against the words its user reads."""
 
 import pytest
-from bad_input import CASES, outcome, stored
+
+from tests.messages.bad_input import CASES, outcome, stored
 
 MESSAGES = stored()
 

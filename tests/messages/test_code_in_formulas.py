@@ -4,10 +4,10 @@ import os
 
 import numpy as np
 import pytest
-from bad_input import DATA, model
 
 import bayeslmm as bl
 from bayeslmm.errors import FormulaError
+from tests.messages.bad_input import DATA, model
 
 # Each would leave the canary behind, or read it, if it were evaluated in this module.
 ATTEMPTS = [

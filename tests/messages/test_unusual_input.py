@@ -9,9 +9,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from bad_input import DATA, N, fit, fitted, having, model
 
 from bayeslmm.errors import BayeslmmError
+from tests.messages.bad_input import DATA, N, fit, fitted, having, model
 
 
 def same_estimates(a, b):

@@ -6,12 +6,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from dense import Dense
-from oracle_designs import CASES, objective
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian.boundary import false_boundary
 from bayeslmm.errors import FitError, SingularFitWarning
+from tests.oracle.dense import Dense
+from tests.oracle.designs import CASES, objective
 
 GRID = [0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]
 

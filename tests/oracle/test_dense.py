@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from dense import Dense
-from oracle_designs import CASES, random_theta
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian import estimate_at
+from tests.oracle.dense import Dense
+from tests.oracle.designs import CASES, random_theta
 
 # In units of standard errors (fixed effects) and SDs (random effects). Raw columns
 # near 2010 lose three digits when coefficients are carried back to them.

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from oracle_designs import CASES, objective, random_theta
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian.crossproducts import compute_crossproducts
 from bayeslmm.engine.gaussian.parameters import Layout
+from tests.oracle.designs import CASES, objective, random_theta
 
 PRIORS = {
     "defaults": {},

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from dense import LOG_2PI, Dense, cholesky, forward
-from oracle_designs import CASES, objective
 from scipy import special, stats
 
 import bayeslmm as bl
+from tests.oracle.dense import LOG_2PI, Dense, cholesky, forward
+from tests.oracle.designs import CASES, objective
 
 LOCATED = {"beta[Intercept]": bl.Normal(15, 8), "beta[x]": bl.Normal(4, 3)}
 VARIED = {"sd_g": bl.HalfStudentT(3, 6), "corr_g": bl.LKJ(2), "sigma": bl.Gamma(2, 0.2)}

@@ -4,10 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from dense import LOG_2PI, Dense
-from oracle_designs import Case
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
+
+from tests.oracle.dense import LOG_2PI, Dense
+from tests.oracle.designs import Case
 
 FORMS = {
     "intercepts": Case("y ~ x + (1 | g)", {"g": 5}, 20),

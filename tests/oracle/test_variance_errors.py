@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from dense import Dense, cholesky
-from oracle_designs import CASES
 
 from bayeslmm.errors import SingularFitWarning
+from tests.oracle.dense import Dense, cholesky
+from tests.oracle.designs import CASES
 
 # Seeds whose data put nothing on the boundary.
 SEEDS = {

@@ -6,13 +6,13 @@ the joint density of parameters and data (no Jacobian) is written out again.
 
 import numpy as np
 import pytest
-from designs import crossed, make_design, slopes
 from scipy import stats
 
 import bayeslmm.priors as bp
 from bayeslmm.design.design import Design
 from bayeslmm.priors import LKJ, PriorSet, resolve_priors
 from bayeslmm.pymc_model import build_pymc_model
+from tests.posterior.designs import crossed, make_design, slopes
 
 QUICK = "FAST_COMPILE"  # each model is compiled for a handful of evaluations
 

@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-from designs import make_design, slopes
 from scipy import stats
 
 from bayeslmm.errors import ArgumentError, MissingDependencyError
 from bayeslmm.priors import LKJ, Flat, HalfNormal, Normal, resolve_priors
 from bayeslmm.sampling import check_convergence, sample_posterior
+from tests.posterior.designs import make_design, slopes
 
 SHORT = {"draws": 200, "tune": 200, "chains": 2, "random_seed": 3, "progressbar": False}
 
@@ -52,6 +52,8 @@ def test_the_attributes_say_what_made_it(tree):
     assert tree.attrs["random_seed"] == 3
     assert tree.attrs["sampler"] == "nutpie"
     assert tree.attrs["formula"] == "y ~ x"
+    assert tree.attrs["target_accept"] == 0.9
+    assert tree.attrs["adaptation"] == "draw_diag"
     assert 0 < tree.attrs["sampling_time"] <= tree.attrs["total_time"]
     assert "HalfStudentT" in tree.attrs["priors"]
 
@@ -94,7 +96,7 @@ def test_the_same_seed_gives_the_same_draws(design):
 SEEDED = """
 import sys
 sys.path.insert(0, {folder!r})
-from designs import slopes
+from tests.posterior.designs import slopes
 from bayeslmm.priors import resolve_priors
 from bayeslmm.sampling import sample_posterior
 design = slopes(5, 4)

@@ -4,9 +4,9 @@ import warnings
 from types import SimpleNamespace
 
 import pytest
-from fake_posterior import fake_posterior
 
 import bayeslmm as bl
+from tests.unit.comparison.fake_posterior import fake_posterior
 
 
 def fitted(formula: str, data: str, **posterior: float) -> SimpleNamespace:

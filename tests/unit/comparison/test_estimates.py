@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fake_posterior import fake_posterior
 from numpy.testing import assert_allclose
 
 import bayeslmm as bl
@@ -9,6 +8,7 @@ from bayeslmm.comparison import compare_estimates
 from bayeslmm.comparison.parameters import point_values
 from bayeslmm.errors import ArgumentError
 from bayeslmm.results.posterior import parameter_draws
+from tests.unit.comparison.fake_posterior import fake_posterior
 
 PARAMETERS = [
     "beta[Intercept]",

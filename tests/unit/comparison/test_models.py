@@ -2,11 +2,11 @@ import warnings
 
 import numpy as np
 import pytest
-from fake_posterior import fake_posterior
 
 import bayeslmm as bl
 from bayeslmm.comparison import compare_models
 from bayeslmm.errors import ArgumentError
+from tests.unit.comparison.fake_posterior import fake_posterior
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@ import warnings
 
 import numpy as np
 import pytest
-from fake_posterior import fake_posterior
 
 import bayeslmm as bl
 from bayeslmm.comparison import compare_estimates
 from bayeslmm.comparison.remarks import SKEW
+from tests.unit.comparison.fake_posterior import fake_posterior
 
 
 def remarks(*fits):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from designs import crossed, make_design, slopes
 
 from bayeslmm.errors import PriorError
 from bayeslmm.priors import (
@@ -16,6 +15,7 @@ from bayeslmm.priors import (
     Uniform,
     resolve_priors,
 )
+from tests.posterior.designs import crossed, make_design, slopes
 
 
 def digits(x: float) -> float:

@@ -1,10 +1,10 @@
 import arviz_stats
 import numpy as np
 import pytest
-from fake_posterior import CHAINS, DRAWS, fake_posterior
 
 from bayeslmm.errors import ArgumentError
 from bayeslmm.reporting import summarise_posterior
+from tests.unit.comparison.fake_posterior import CHAINS, DRAWS, fake_posterior
 
 
 @pytest.fixture(scope="module")

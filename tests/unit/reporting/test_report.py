@@ -2,12 +2,12 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from fake_posterior import fake_posterior
 
 import bayeslmm as bl
 from bayeslmm.comparison import compare_estimates
 from bayeslmm.errors import ArgumentError
 from bayeslmm.reporting import write_report
+from tests.unit.comparison.fake_posterior import fake_posterior
 
 VOID = {"meta", "img", "br"}
 

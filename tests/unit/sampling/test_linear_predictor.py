@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from designs import crossed, slopes
 from scipy import stats
 
 from bayeslmm.errors import PriorError
@@ -10,6 +9,7 @@ from bayeslmm.priors import LKJ, Flat, HalfNormal, resolve_priors
 from bayeslmm.sampling import linear
 from bayeslmm.sampling.linear import linear_predictor, log_likelihood, predictive
 from bayeslmm.sampling.prior_draws import sample_prior
+from tests.posterior.designs import crossed, slopes
 
 
 def some_draws(design, n=50, seed=0):

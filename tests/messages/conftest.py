@@ -1,6 +1,0 @@
-"""Put the table of bad inputs within reach."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
