@@ -158,7 +158,3 @@ class MissingDataWarning(BayeslmmWarning):
 
 class RankDeficiencyWarning(BayeslmmWarning):
     """Columns of the fixed part were dropped because others determine them."""
-
-
-class DataWarning(BayeslmmWarning):
-    """The data are usable, but say something the user should know."""

@@ -168,7 +168,7 @@ class Refitter:
                 labels[i, block] = number
         where = (np.ascontiguousarray(entries[:, j]) for j in range(3))
         return (
-            c.A, c.start, c.column, c.value, c.dense, cp.S,
+            c.A, c.start, c.column, c.value, c.dense.copy(), cp.S.copy(),
             np.array(cp.levels, dtype=np.int64), np.array(cp.widths, dtype=np.int64),
             *where, labels, cp.p, float(self._objective(cp).df), self.method == "REML",
             flatten_above([], c),

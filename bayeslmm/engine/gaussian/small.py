@@ -85,44 +85,21 @@ def _bend(T: FloatArray, gradient: FloatArray, labels: IntArray) -> FloatArray:
 
 
 @njit(cache=True, nogil=True)
-def small_point(
-    x: FloatArray,
-    A: FloatArray,
-    start: IntArray,
-    column: IntArray,
-    value: FloatArray,
-    dense: FloatArray,
-    S0: FloatArray,
-    levels: IntArray,
-    widths: IntArray,
-    factor: IntArray,
-    row: IntArray,
-    col: IntArray,
-    labels: IntArray,
-    p: int,
-    df: float,
-    reml: bool,
-    no_ancestors: Any,
-) -> Any:
+def small_point(x: FloatArray, problem: Any) -> Any:
     """Criterion, gradient and expected curvature at the free entries ``x``.
 
     Parameters
     ----------
     x : ndarray, shape (k,)
         Entries of T, factor by factor in the order of the cross-products.
-    A, start, column, value, dense, S0
-        Cross-products (see `CrossProducts`).
-    levels, widths : ndarray, shape (factors,)
-    factor, row, col : ndarray, shape (k,)
-        Where each entry stands.
-    labels : ndarray, shape (factors, largest K)
-        Number of the block of correlated columns each column belongs to.
-    p : int
-    df : float
-        n - p for REML, n for ML.
-    reml : bool
-    no_ancestors : tuple
-        The empty ``up`` of `walk_back`.
+    problem : tuple
+        - A, start, column, value, dense, S: cross-products (see `CrossProducts`);
+        - levels, widths: ndarray, shape (factors,);
+        - factor, row, col: ndarray, shape (k,), where each entry stands;
+        - labels: ndarray, shape (factors, largest K), number of the block of
+          correlated columns each column belongs to;
+        - p; df, which is n - p for REML and n for ML; whether REML;
+        - the empty ``up`` of `walk_back`.
 
     Returns
     -------
@@ -134,6 +111,9 @@ def small_point(
     v : ndarray, shape (q + p,)
         Spherical effects of the remainder, then the working fixed effects.
     """
+    A, start, column, value, dense, S0 = problem[:6]
+    levels, widths, factor, row, col = problem[6:11]
+    labels, p, df, reml, no_ancestors = problem[11:]
     k, m = len(x), len(S0)
     q = m - p - 1
     mm = q + p
@@ -297,44 +277,7 @@ def small_descend(x: FloatArray, problem: Any, decrement_goal: float, close: flo
     -------
     x, value, decrement, r2, v
     """
-    (
-        A,
-        start,
-        column,
-        value_,
-        dense,
-        S,
-        levels,
-        widths,
-        factor,
-        row,
-        col,
-        labels,
-        p,
-        df,
-        reml,
-        no_ancestors,
-    ) = problem
-    shrinks = (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3)
-    value, gradient, H, r2, v = small_point(
-        x,
-        A,
-        start,
-        column,
-        value_,
-        dense,
-        S,
-        levels,
-        widths,
-        factor,
-        row,
-        col,
-        labels,
-        p,
-        df,
-        reml,
-        no_ancestors,
-    )
+    value, gradient, H, r2, v = small_point(x, problem)
     decrement = np.inf
     for _ in range(200):
         step, decrement = _step(H, gradient)
@@ -345,27 +288,9 @@ def small_descend(x: FloatArray, problem: Any, decrement_goal: float, close: flo
             longest = max(longest, abs(step[e]) / max(2.0, abs(x[e])))
         slack = 1e-13 * abs(value) if decrement < 1e-6 else 0.0
         found = False
-        for shrink in shrinks:
+        for shrink in (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3):
             trial = x + shrink * step / longest
-            t_value, t_gradient, t_H, t_r2, t_v = small_point(
-                trial,
-                A,
-                start,
-                column,
-                value_,
-                dense,
-                S,
-                levels,
-                widths,
-                factor,
-                row,
-                col,
-                labels,
-                p,
-                df,
-                reml,
-                no_ancestors,
-            )
+            t_value, t_gradient, t_H, t_r2, t_v = small_point(trial, problem)
             if t_value <= value + slack:
                 found = True
                 break
@@ -391,7 +316,7 @@ def small_batch(
     ----------
     x : ndarray, shape (k,)
     problem : tuple
-        Arguments of `small_point` after ``x``.
+        As `small_point` takes it; the response in it is overwritten.
     dense_y : ndarray, shape (batch, J, K)
         Z'Wy of the eliminated factor.
     S_y : ndarray, shape (batch, m)
@@ -402,51 +327,15 @@ def small_batch(
     x, value, decrement, r2, v
         Each with the batch as its first dimension.
     """
-    (
-        A,
-        start,
-        column,
-        value,
-        dense,
-        S,
-        levels,
-        widths,
-        factor,
-        row,
-        col,
-        labels,
-        p,
-        df,
-        reml,
-        no_ancestors,
-    ) = problem
+    dense, S = problem[4], problem[5]
     batch, m = S_y.shape
     xs, vs = np.empty((batch, len(x))), np.empty((batch, m - 1))
     values, decrements, r2s = np.empty(batch), np.empty(batch), np.empty(batch)
-    dense, S = dense.copy(), S.copy()
     for b in range(batch):
         dense[:, -1, :] = dense_y[b]
         S[:, m - 1] = S_y[b]
         S[m - 1, :] = S_y[b]
-        own = (
-            A,
-            start,
-            column,
-            value,
-            dense,
-            S,
-            levels,
-            widths,
-            factor,
-            row,
-            col,
-            labels,
-            p,
-            df,
-            reml,
-            no_ancestors,
-        )
         xs[b], values[b], decrements[b], r2s[b], vs[b] = small_descend(
-            x, own, decrement_goal, close
+            x, problem, decrement_goal, close
         )
     return xs, values, decrements, r2s, vs
