@@ -16,6 +16,9 @@ type Criterion = Callable[[FloatArray], Point]
 
 # Newton decrement (in units of the deviance) below which nothing is left to gain.
 DECREMENT = 1e-12
+# Below this one, rounding of the value hides what the gradient still sees: a step may
+# raise the value by this share of it, and the walk ends when decrements stop shrinking.
+ROUNDING, SLACK = 1e-6, 1e-11
 # Below this decrement the curvature is improved by secants instead of evaluated anew.
 CLOSE = 0.05
 # A step changes no entry by more than this, or by more than its own size.
@@ -61,10 +64,12 @@ def descend(
     """
     at, point = np.flatnonzero(free).astype(np.int64), start
     H = point.curvature()[np.ix_(at, at)]
+    before = np.inf
     for _ in range(most):
         step, decrement = newton_step(H, point.gradient[at])
-        if decrement < DECREMENT:
+        if decrement < DECREMENT or (decrement < ROUNDING and decrement > 0.5 * before):
             break
+        before = decrement
         following = _search(criterion, point, at, step, decrement)
         if following is None:
             fresh = point.curvature()[np.ix_(at, at)]
@@ -91,8 +96,7 @@ def _search(
         x = point.x.copy()
         x[at] += shrink * step
         trial = criterion(x)
-        # rounding of the value hides the last steps, which the gradient still sees
-        slack = 1e-13 * abs(point.value) if decrement < 1e-6 else 0.0
+        slack = SLACK * abs(point.value) if decrement < ROUNDING else 0.0
         if trial.value <= point.value + slack:
             return trial
     return None

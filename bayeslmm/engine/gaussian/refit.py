@@ -13,7 +13,6 @@ from bayeslmm.engine.blocks import FloatArray, IntArray
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.engine.gaussian.criterion import flatten_above
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossproducts
-from bayeslmm.engine.gaussian.newton import CLOSE, DECREMENT
 from bayeslmm.engine.gaussian.objective import Objective
 from bayeslmm.engine.gaussian.optimise import minimise
 from bayeslmm.engine.gaussian.parameters import Layout, term_blocks
@@ -131,7 +130,7 @@ class Refitter:
         """Fill ``out`` by the compiled path; True where its optimum is beyond doubt."""
         x = self.start[self._permutation]
         problem = self._problem
-        xs, values, decrements, r2, v = small_batch(x, problem, levels[0], S_y, DECREMENT, CLOSE)
+        xs, values, decrements, r2, v = small_batch(x, problem, levels[0], S_y)
         q = self.cp.q_rest
         objective = self._objective(self.cp)
         inverse = np.argsort(self._permutation)

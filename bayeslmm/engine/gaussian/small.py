@@ -21,6 +21,7 @@ from bayeslmm.engine.blocks import (
     mirror,
     walk_back,
 )
+from bayeslmm.engine.gaussian.newton import CLOSE, DECREMENT, ROUNDING, SLACK
 
 
 @njit(cache=True, nogil=True)
@@ -270,7 +271,7 @@ def _secant(H: FloatArray, s: FloatArray, y: FloatArray) -> FloatArray:
 
 
 @njit(cache=True, nogil=True)
-def small_descend(x: FloatArray, problem: Any, decrement_goal: float, close: float) -> Any:
+def small_descend(x: FloatArray, problem: Any) -> Any:
     """As `newton.descend`, every entry free.
 
     Returns
@@ -278,15 +279,16 @@ def small_descend(x: FloatArray, problem: Any, decrement_goal: float, close: flo
     x, value, decrement, r2, v
     """
     value, gradient, H, r2, v = small_point(x, problem)
-    decrement = np.inf
+    decrement, before = np.inf, np.inf
     for _ in range(200):
         step, decrement = _step(H, gradient)
-        if not decrement >= decrement_goal:
+        if not decrement >= DECREMENT or (decrement < ROUNDING and decrement > 0.5 * before):
             break
+        before = decrement
         longest = 1.0
         for e in range(len(x)):
             longest = max(longest, abs(step[e]) / max(2.0, abs(x[e])))
-        slack = 1e-13 * abs(value) if decrement < 1e-6 else 0.0
+        slack = SLACK * abs(value) if decrement < ROUNDING else 0.0
         found = False
         for shrink in (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3):
             trial = x + shrink * step / longest
@@ -296,7 +298,7 @@ def small_descend(x: FloatArray, problem: Any, decrement_goal: float, close: flo
                 break
         if not found:
             break
-        H = t_H if decrement > close else _secant(H, trial - x, t_gradient - gradient)
+        H = t_H if decrement > CLOSE else _secant(H, trial - x, t_gradient - gradient)
         x, value, gradient, r2, v = trial, t_value, t_gradient, t_r2, t_v
     return x, value, decrement, r2, v
 
@@ -307,8 +309,6 @@ def small_batch(
     problem: Any,
     dense_y: FloatArray,
     S_y: FloatArray,
-    decrement_goal: float,
-    close: float,
 ) -> Any:
     """Fit a batch of responses, each from the same start.
 
@@ -335,7 +335,5 @@ def small_batch(
         dense[:, -1, :] = dense_y[b]
         S[:, m - 1] = S_y[b]
         S[m - 1, :] = S_y[b]
-        xs[b], values[b], decrements[b], r2s[b], vs[b] = small_descend(
-            x, problem, decrement_goal, close
-        )
+        xs[b], values[b], decrements[b], r2s[b], vs[b] = small_descend(x, problem)
     return xs, values, decrements, r2s, vs
