@@ -48,6 +48,7 @@ _PUBLIC = {
     "BayeslmmError": "errors",
     "BayeslmmWarning": "errors",
     "ConvergenceWarning": "errors",
+    "DataWarning": "errors",
     "SingularFitWarning": "errors",
 }
 

@@ -7,6 +7,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -67,11 +68,19 @@ def _everywhere(
 @app.command()
 def datasets() -> None:
     """List the bundled data sets."""
-    from bayeslmm.data.datasets import DESCRIPTIONS
+    from bayeslmm.data.datasets import DESCRIPTIONS, dataset_names
 
     width = max(map(len, DESCRIPTIONS))
-    for name, words in DESCRIPTIONS.items():
-        typer.echo(f"{name.ljust(width)}  {words}")
+    for name in dataset_names():
+        typer.echo(f"{name.ljust(width)}  {DESCRIPTIONS[name]}")
+
+
+class Method(StrEnum):
+    """Ways to a point estimate."""
+
+    REML = "REML"
+    ML = "ML"
+    MAP = "MAP"
 
 
 @app.command(epilog=_CODES)
@@ -82,7 +91,9 @@ def fit(
     out: Annotated[
         Path | None, typer.Option(help="Folder for tables, fits, plots and report.html.")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="REML, ML or MAP; REML by default.")] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="REML by default.", case_sensitive=False)
+    ] = None,
     family: Annotated[
         str, typer.Option(help="gaussian, bernoulli, binomial, poisson or negativebinomial.")
     ] = "gaussian",
@@ -110,7 +121,7 @@ def fit(
     """
     console = Console(stderr=True)
     with _spoken(debug):
-        from bayeslmm.comparison.tables import check_level
+        from bayeslmm.errors import check_level
         from bayeslmm.model import Model
 
         check_level(level)
@@ -119,8 +130,9 @@ def fit(
             model = Model(formula, _read(data), family=family, weights=weights, offset=offset)
         fits: dict[str, Any] = {}
         if _has_point_fit(model, sample, method):
-            with console.status(f"fitting by {method or 'REML'}"):
-                point = model.fit(cast(Any, method))
+            chosen = (method or Method.REML).value
+            with console.status(f"fitting by {chosen}"):
+                point = model.fit(cast(Any, chosen))
             fits[point.method] = point
             _print_point(point, level)
         if sample:
@@ -193,7 +205,7 @@ def _folder(out: Path | None) -> Path | None:
     return out
 
 
-def _has_point_fit(model: Model, sample: bool, method: str | None) -> bool:
+def _has_point_fit(model: Model, sample: bool, method: Method | None) -> bool:
     """Whether point estimates exist; without them a posterior must be asked for."""
     family = model.family
     if family.name == "gaussian" and family.link.name == "identity":

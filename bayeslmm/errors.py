@@ -144,6 +144,10 @@ class BayeslmmWarning(UserWarning):
     """Root of every warning of this package."""
 
 
+class DataWarning(BayeslmmWarning):
+    """The data are usable, but say something the user should know."""
+
+
 class SingularFitWarning(BayeslmmWarning):
     """A variance is estimated as zero or a correlation as plus or minus one."""
 
@@ -158,3 +162,18 @@ class MissingDataWarning(BayeslmmWarning):
 
 class RankDeficiencyWarning(BayeslmmWarning):
     """Columns of the fixed part were dropped because others determine them."""
+
+
+def check_level(level: float) -> None:
+    """Refuse a level of intervals that is not a probability, such as 0.95.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if not 0.0 < level < 1.0:
+        share = level / 100 if 1 < level < 100 else 0.95
+        raise ArgumentError(
+            f"level={level!r} is not a probability.",
+            fix=f"level={share:g} gives {100 * share:g} % intervals",
+        )

@@ -10,6 +10,7 @@ from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.errors import (
     ArgumentError,
     ConvergenceWarning,
+    DataWarning,
     FitError,
     SingularFitWarning,
     warn,
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from bayeslmm.sampling import Diagnostics
 
 METHODS = ("REML", "ML", "MAP")
+
+# A predictor whose mean is so many SDs from zero is better centred before sampling.
+FAR_FROM_ZERO = 10.0
 
 
 def fit_point(design: Design, method: str | None, priors: PriorSet | None) -> Estimate:
@@ -62,11 +66,32 @@ def sample_design(
     """Posterior draws of a design, with doubts about their convergence said once."""
     from bayeslmm.sampling import check_convergence, sample_posterior
 
+    _announce_far_slopes(design)
     datatree = sample_posterior(design, priors, **options)
     diagnostics = check_convergence(datatree)
     if not diagnostics.converged:
         warn(diagnostics.words(), ConvergenceWarning)
     return datatree, diagnostics
+
+
+def _announce_far_slopes(design: Design) -> None:
+    """Warn of slopes whose zero is far outside the data, which samplers and priors dislike."""
+    for f in design.factors:
+        for t in f.terms:
+            names = f.column_names[t.start : t.stop]
+            if not t.correlated or "Intercept" not in names:
+                continue
+            columns = f.columns[:, t.start : t.stop]
+            mean, sd = columns.mean(axis=0), columns.std(axis=0)
+            for name, m, s in zip(names, mean, sd, strict=True):
+                if s > 0 and abs(m) > FAR_FROM_ZERO * s:
+                    warn(
+                        f"`{name}` is around {m:.4g} with an SD of {s:.3g}, so the intercepts of "
+                        f"`{f.name}` stand far outside the data: their SD is huge, their "
+                        f"correlation with the slopes near -1 or 1, and sampling slow.\n"
+                        f"  fix: centre it, for instance with center({name}) in the formula",
+                        DataWarning,
+                    )
 
 
 def announce(design: Design, estimate: Estimate, *, strict: bool) -> None:

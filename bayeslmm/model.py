@@ -13,7 +13,7 @@ from bayeslmm.data.table import to_frame
 from bayeslmm.design import build_design
 from bayeslmm.design.build import NaAction
 from bayeslmm.design.describe import Description, describe
-from bayeslmm.errors import ArgumentError, suggest
+from bayeslmm.errors import ArgumentError, DataWarning, PriorError, suggest, warn
 from bayeslmm.families import Family, resolve_family
 from bayeslmm.families.resolve import FAMILIES
 from bayeslmm.fits import PointFit, PosteriorFit
@@ -146,9 +146,10 @@ class Model:
         formula : str
             ``.`` stands for what was there: ``"~ . - x"``, ``"log(.) ~ ."``.
         **arguments
-            Any argument of `Model` to replace, ``data=`` too.
+            Any argument of `Model` to replace, ``data=`` too; ``groups=`` adds to
+            what is there. Priors of parameters that are gone are left out, and said.
         """
-        known = {*self._arguments, "data", "priors", "extra_namespace"}
+        known = {*self._arguments, "data", "priors", "groups", "residual", "extra_namespace"}
         for name in arguments:
             if name not in known:
                 close = suggest(name, known)
@@ -157,13 +158,30 @@ class Model:
                     found=", ".join(sorted(known)),
                     fix=f"did you mean {close}=?" if close else None,
                 )
-        kept: dict[str, Any] = {
-            **self._arguments,
-            "priors": self._user_priors,
-            "extra_namespace": self._extra_namespace,
-        }
+        kept: dict[str, Any] = {**self._arguments, "extra_namespace": self._extra_namespace}
         text = update_formula(self.formula.text, formula)
-        return Model(text, arguments.pop("data", self._data), **(kept | arguments))
+        data = arguments.pop("data", self._data)
+        model = Model(text, data, **(kept | arguments))
+        if "priors" not in arguments:
+            model._take_priors(self._user_priors)
+        return model
+
+    def _take_priors(self, priors: Mapping[str, Prior]) -> None:
+        """Adopt another model's priors, those of parameters this one does not have left out."""
+        taken, gone = {}, []
+        for name, prior in priors.items():
+            try:
+                resolve_priors(self.design, {name: prior})
+            except PriorError:
+                gone.append(name)
+            else:
+                taken[name] = prior
+        if gone:
+            warn(
+                f"priors of parameters that are gone are left out: {', '.join(gone)}.", DataWarning
+            )
+        self._user_priors = taken
+        self.priors = resolve_priors(self.design, taken)
 
     def fit(
         self,
@@ -221,6 +239,7 @@ class Model:
         progressbar: bool = True,
         prior_predictive: bool = False,
         posterior_predictive: bool = False,
+        log_likelihood: bool = True,
     ) -> PosteriorFit:
         """Draw from the posterior by the No-U-Turn sampler.
 
@@ -240,6 +259,9 @@ class Model:
         progressbar : bool
         prior_predictive, posterior_predictive : bool
             Add those groups to the result.
+        log_likelihood : bool
+            Keep the log likelihood of every row and draw, 8 bytes each, which LOO and
+            `compare_models` need.
 
         Returns
         -------
@@ -250,6 +272,8 @@ class Model:
         -----
         ConvergenceWarning
             R-hat, effective sample size or divergences give reason for doubt.
+        DataWarning
+            The log likelihood of every row and draw takes more than 1 GB.
         """
         from bayeslmm.fitting import sample_design
 
@@ -267,6 +291,7 @@ class Model:
             progressbar=progressbar,
             prior_predictive=prior_predictive,
             posterior_predictive=posterior_predictive,
+            log_likelihood=log_likelihood,
         )
         return PosteriorFit(self.design, datatree, diagnostics, self._definition(), self.priors)
 
@@ -384,12 +409,11 @@ def load(
         )
     if estimate is not None:
         return PointFit(model.design, estimate, definition, model.priors)
-    from bayeslmm.sampling import check_convergence
+    from bayeslmm.sampling import check_convergence, recorded_diagnostics
 
     assert datatree is not None
-    return PosteriorFit(
-        model.design, datatree, check_convergence(datatree), definition, model.priors
-    )
+    diagnostics = recorded_diagnostics(datatree) or check_convergence(datatree)
+    return PosteriorFit(model.design, datatree, diagnostics, definition, model.priors)
 
 
 _MODEL_ARGUMENTS = frozenset(

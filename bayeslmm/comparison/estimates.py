@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayeslmm.comparison.kinds import Fit, check_fits, is_posterior
+from bayeslmm.comparison.kinds import Fit, check_fits, is_posterior, name_fits, text_of
 from bayeslmm.comparison.parameters import (
     all_draws,
     has_icc,
@@ -26,14 +26,13 @@ from bayeslmm.comparison.same import check_same_model
 from bayeslmm.comparison.tables import (
     STYLE,
     Table,
-    check_level,
     decimals,
     number,
     percent,
     tail_labels,
 )
 from bayeslmm.engine.estimate import Estimate
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import check_level
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,10 +110,12 @@ class EstimateComparison:
         Returns
         -------
         pandas.DataFrame
-            ``factor``, ``level``, ``term`` and a column a fit, in units of the response
-            (of the link, if the family has one) a unit of the term.
+            ``factor``, ``level``, ``term``; of a point fit ``<fit>_estimate`` and
+            ``<fit>_std_error``; of a posterior ``<fit>_mean``, ``<fit>_sd``, ``<fit>_lower``
+            and ``<fit>_upper``, at the comparison's level. In units of the response (of the
+            link, if the family has one) a unit of the term.
         """
-        return random_effects_frame(self.fits)
+        return random_effects_frame(self.fits, self.level)
 
     def plot(self) -> Figure:
         """Estimates and intervals, a panel a parameter.
@@ -190,9 +191,10 @@ def compare_estimates(
     Parameters
     ----------
     *fits : PointFit or PosteriorFit
-        Of the same response, fixed columns and random terms.
+        Of the same response, fixed columns and random terms; or one list of them, or one
+        dict by name.
     names : sequence of str, optional
-        One a fit; by default the method, or ``posterior``.
+        One a fit; by default the keys of a dict, else the method, or ``posterior``.
     level : float
         Level of the posterior's equal-tailed intervals.
 
@@ -220,7 +222,7 @@ def compare_estimates(
     1  sd_Batch[Intercept]           42.0        37.26
     """
     check_level(level)
-    named = _named(fits, names)
+    named = name_fits(fits, names, lambda fit: text_of(fit, "method"))
     check_fits(named)
     check_same_model(named)
     frames, notes = [], []
@@ -243,22 +245,6 @@ def compare_estimates(
     long = pd.concat(frames, ignore_index=True)
     remarks = find_remarks(named, long, modes, draws)
     return EstimateComparison(named, level, long, remarks, tuple(notes))
-
-
-def _named(fits: Sequence[Any], names: Sequence[str] | None) -> dict[str, Any]:
-    """Fits by name; default names that repeat are numbered."""
-    if names is None:
-        kinds = [f.estimate.method if hasattr(f, "estimate") else "posterior" for f in fits]
-        names = [
-            k if kinds.count(k) == 1 else f"{k} {kinds[: i + 1].count(k)}"
-            for i, k in enumerate(kinds)
-        ]
-    if len(names) != len(fits) or len(set(names)) != len(names):
-        raise ArgumentError(
-            "names= needs one name a fit, each different.",
-            found=f"{len(fits)} fits, names {', '.join(map(repr, names))}",
-        )
-    return {str(k): f for k, f in zip(names, fits, strict=True)}
 
 
 def _long(values: pd.DataFrame, kinds: Mapping[str, str], fit: str, method: str) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
@@ -74,6 +74,50 @@ type Fit = PointLike | PosteriorLike
 def is_posterior(fit: Fit) -> TypeIs[PosteriorLike]:
     """Whether a fit holds draws."""
     return "datatree" in vars(fit)
+
+
+def name_fits(
+    given: Sequence[Any], names: Sequence[str] | None, label: Callable[[Any], str]
+) -> dict[str, Any]:
+    """Fits by name, from fits, one list of fits or one mapping.
+
+    Parameters
+    ----------
+    given : sequence
+        The positional arguments.
+    names : sequence of str, optional
+        By default a mapping's keys, or ``label`` of each fit, numbered if it repeats.
+    label : callable
+
+    Raises
+    ------
+    ArgumentError
+        Names that are missing or given twice.
+    """
+    fits = list(given)
+    if len(fits) == 1 and isinstance(fits[0], Mapping):
+        names = list(fits[0]) if names is None else names
+        fits = list(fits[0].values())
+    elif len(fits) == 1 and isinstance(fits[0], list | tuple):
+        fits = list(fits[0])
+    if names is None:
+        labels = [label(f) for f in fits]
+        names = [
+            k if labels.count(k) == 1 else f"{k} {labels[: i + 1].count(k)}"
+            for i, k in enumerate(labels)
+        ]
+    if len(names) != len(fits) or len(set(names)) != len(names):
+        raise ArgumentError(
+            "names= needs one name a fit, each different.",
+            found=f"{len(fits)} fits, names {', '.join(map(repr, names))}",
+        )
+    return {str(k): f for k, f in zip(names, fits, strict=True)}
+
+
+def text_of(fit: Any, attribute: str) -> str:
+    """A name a fit answers, such as its method; the type of what is not a fit."""
+    value = getattr(fit, attribute, None)
+    return value if isinstance(value, str) else type(fit).__name__
 
 
 def check_fits(fits: Mapping[str, Any]) -> None:

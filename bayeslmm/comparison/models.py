@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayeslmm.comparison.kinds import PointLike, PosteriorLike, check_fits, is_posterior
+from bayeslmm.comparison.kinds import (
+    PointLike,
+    PosteriorLike,
+    check_fits,
+    is_posterior,
+    name_fits,
+    text_of,
+)
 from bayeslmm.comparison.same import data_difference
 from bayeslmm.comparison.tables import STYLE, Table
 from bayeslmm.errors import ArgumentError
@@ -58,13 +65,15 @@ class ModelComparison:
         return Table(tuple(cells), rows, text_columns=max(words, 1))
 
 
-def compare_models(models: Mapping[str, Any]) -> ModelComparison:
+def compare_models(*fits: Any, names: Sequence[str] | None = None) -> ModelComparison:
     """Compare different models of the same data.
 
     Parameters
     ----------
-    models : mapping of str to fit
-        All point fits, by one method, or all posteriors.
+    *fits : PointFit or PosteriorFit
+        All point fits, by one method, or all posteriors; or one dict by name, or one list.
+    names : sequence of str, optional
+        One a fit; by default the keys of a dict, else the formulas.
 
     Returns
     -------
@@ -86,10 +95,11 @@ def compare_models(models: Mapping[str, Any]) -> ModelComparison:
     >>> table["model"].tolist(), table["delta_aic"].round(2).tolist()
     (['slopes', 'intercepts'], [0.0, 38.84])
     """
-    if not isinstance(models, Mapping) or len(models) < 2:
+    models = name_fits(fits, names, lambda fit: text_of(fit, "formula"))
+    if len(models) < 2:
         raise ArgumentError(
-            "compare_models takes two fits or more, by name.",
-            found=type(models).__name__,
+            "compare_models takes two fits or more.",
+            found=", ".join(type(f).__name__ for f in models.values()) or "none",
             fix='compare_models({"with slopes": fit1, "without": fit2})',
         )
     check_fits(models)
@@ -175,7 +185,7 @@ def _compare_posteriors(fits: Mapping[str, PosteriorLike]) -> ModelComparison:
     if missing:
         raise ArgumentError(
             f"no log likelihood was stored for {', '.join(missing)}.",
-            fix="sample the model again with model.sample()",
+            fix="sample again with model.sample(log_likelihood=True)",
         )
     import arviz_stats
 

@@ -60,6 +60,8 @@ def data_difference(a: Design, b: Design) -> str:
         return f"responses {a.response_name} and {b.response_name}"
     if not np.allclose(a.y, b.y, rtol=1e-10):
         return "the values of their response differ"
+    if not np.array_equal(a.weights > 0, b.weights > 0):
+        return "their weights are zero in different rows"
     return ""
 
 

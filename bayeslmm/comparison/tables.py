@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+
 _MOST_DECIMALS = 8
 
 STYLE = (
@@ -153,20 +154,3 @@ def tail_labels(level: float) -> tuple[str, str]:
     """
     low = round(50 * (1 - level), 6)
     return f"{low:g} %", f"{100 - low:g} %"
-
-
-def check_level(level: float) -> None:
-    """Refuse a level that is not between 0 and 1.
-
-    Raises
-    ------
-    ArgumentError
-    """
-    from bayeslmm.errors import ArgumentError
-
-    if not 0.0 < level < 1.0:
-        raise ArgumentError(
-            "level= is the share of probability inside an interval, between 0 and 1.",
-            found=repr(level),
-            fix=f"level={level / 100:g}" if 1 < level < 100 else "level=0.95",
-        )

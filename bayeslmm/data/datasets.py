@@ -25,8 +25,8 @@ DESCRIPTIONS = {
 
 
 def dataset_names() -> list[str]:
-    """Names `load_dataset` knows."""
-    return list(DESCRIPTIONS)
+    """Names of the data sets in this installation."""
+    return [name for name in DESCRIPTIONS if _file(name) is not None]
 
 
 def load_dataset(name: str) -> pd.DataFrame:
@@ -60,15 +60,19 @@ def load_dataset(name: str) -> pd.DataFrame:
         close = suggest(str(name), DESCRIPTIONS)
         raise ArgumentError(
             f"there is no data set {name!r}.",
-            found=", ".join(DESCRIPTIONS),
+            found=", ".join(dataset_names()),
             fix=f"did you mean {close!r}?" if close else None,
         )
-    if (path := FILES / f"{exact}.parquet").exists():
-        return pd.read_parquet(path)
-    if (path := FILES / f"{exact}.csv").exists():
-        return pd.read_csv(path)
+    path = _file(exact)
+    if path is not None:
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     raise ArgumentError(
         f"{exact} is not part of the installed package: its authors gave no licence to pass it on.",
         fix="take it from the public repository of the book Statistics and Machine Learning in "
         "Python (pystatsml) and read it with pandas.read_csv",
     )
+
+
+def _file(name: str) -> Path | None:
+    paths = (FILES / f"{name}.{ending}" for ending in ("parquet", "csv"))
+    return next((path for path in paths if path.exists()), None)

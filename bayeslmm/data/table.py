@@ -97,6 +97,9 @@ def _size(values: Any) -> str:
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a CSV, TSV or Parquet file, by its ending.
 
+    Semicolons or tabs may separate the columns of a CSV file; with semicolons,
+    numbers may have a decimal comma.
+
     Raises
     ------
     ArgumentError
@@ -110,7 +113,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     kind = path.suffix.lower().removeprefix(".")
     try:
         if kind in {"csv", "tsv", "txt"}:
-            return pd.read_csv(path, sep="\t" if kind == "tsv" else ",")
+            return _read_text(path, "\t" if kind == "tsv" else _separator(path))
         if kind in {"parquet", "pq"}:
             return pd.read_parquet(path)
     except (ValueError, OSError) as error:
@@ -124,3 +127,18 @@ def read_table(path: str | Path) -> pd.DataFrame:
         found=path.name,
         fix="save the table as .csv, .tsv or .parquet",
     )
+
+
+def _separator(path: Path) -> str:
+    """Comma, unless the names in the first line hold another separator only."""
+    names = pd.read_csv(path, nrows=0).columns
+    if len(names) == 1:
+        return next((sep for sep in ";\t" if sep in names[0]), ",")
+    return ","
+
+
+def _read_text(path: Path, separator: str) -> pd.DataFrame:
+    if separator != ";":
+        return pd.read_csv(path, sep=separator)
+    readings = [pd.read_csv(path, sep=";", decimal=mark) for mark in ".,"]
+    return max(readings, key=lambda frame: frame.select_dtypes("number").shape[1])

@@ -10,7 +10,12 @@ import pandas as pd
 
 from bayeslmm.data.table import to_frame
 from bayeslmm.design.basis import Basis
-from bayeslmm.design.checks import check_factors, check_names, check_response
+from bayeslmm.design.checks import (
+    check_factors,
+    check_names,
+    check_response,
+    predictor_names,
+)
 from bayeslmm.design.columns import ColumnKind, read_predictors
 from bayeslmm.design.design import BoolArray, Design, FloatArray, IntArray, Rows
 from bayeslmm.design.encoding import Encoding, LevelCoding
@@ -18,6 +23,7 @@ from bayeslmm.design.response import read_response
 from bayeslmm.errors import (
     ArgumentError,
     DataError,
+    DataWarning,
     MissingDataWarning,
     MissingValuesError,
     RankDeficiencyWarning,
@@ -28,7 +34,7 @@ from bayeslmm.errors import (
 )
 from bayeslmm.families import Family
 from bayeslmm.formula.allowed import formula_namespace
-from bayeslmm.formula.spec import FormulaSpec, Name
+from bayeslmm.formula.spec import FormulaSpec
 
 NaAction = Literal["drop", "exclude", "error"]
 
@@ -85,13 +91,14 @@ def build_design(
 
     namespace = formula_namespace(extra_namespace or {})
     y, trials, response_name = read_response(spec, frame, family, namespace)
-    places = {name.name: name.place for name in reversed(_predictor_names(spec))}
+    places = {name.name: name.place for name in reversed(predictor_names(spec))}
     read, kinds = read_predictors(frame, dict(reversed(places.items())))
     read = read if len(read.columns) else pd.DataFrame(index=frame.index)
     fixed = Basis(spec.fixed, read, namespace)
     bases = tuple(Basis(t.basis, read, namespace) for t in spec.random)
     _check_offsets(spec, kinds)
     offsets = tuple(Basis(o, read, namespace) for o in spec.offsets)
+    _announce_independent_levels(spec, bases)
     coding, codes = _code_factors(spec, frame)
 
     w = frame[extra["weights"]].to_numpy(dtype=float) if "weights" in extra else np.ones(len(frame))
@@ -167,11 +174,6 @@ def independent_columns(X: FloatArray) -> IntArray:
     return np.array(kept, dtype=np.int64)
 
 
-def _predictor_names(spec: FormulaSpec) -> list[Name]:
-    parts = [spec.fixed, *spec.offsets, *(t.basis for t in spec.random)]
-    return [n for part in parts for n in part.names]
-
-
 def _code_factors(
     spec: FormulaSpec, frame: pd.DataFrame
 ) -> tuple[dict[str, LevelCoding], dict[str, IntArray]]:
@@ -202,7 +204,7 @@ def _with_arguments(
             columns[argument] = given
             values = frame[given]
         else:
-            values = pd.Series(np.asarray(given).ravel())
+            values = _in_row_order(argument, given, frame)
             if len(values) != len(frame):
                 raise ArgumentError(
                     f"{argument}= has {len(values)} value{'s' if len(values) != 1 else ''}, "
@@ -225,6 +227,19 @@ def _with_arguments(
                 fix="replace them, or set them missing (NaN) so that na_action decides",
             )
     return (frame.assign(**added) if added else frame), columns
+
+
+def _in_row_order(argument: str, given: Any, frame: pd.DataFrame) -> pd.Series[Any]:
+    """Numbers given as an argument; a pandas Series goes by its index, as in pandas."""
+    if isinstance(given, pd.Series) and not given.index.equals(frame.index):
+        alike = len(given) == len(frame) and not given.index.has_duplicates
+        if not alike or not frame.index.isin(given.index).all():
+            raise ArgumentError(
+                f"{argument}= is a Series whose index is not that of the data.",
+                fix=f"put it into the data and pass its name, or {argument}=values.to_numpy()",
+            )
+        given = given.reindex(frame.index)
+    return pd.Series(np.asarray(given).ravel())
 
 
 def _complete_rows(frame: pd.DataFrame, used: list[str], na_action: NaAction) -> Rows:
@@ -284,6 +299,18 @@ def _check_offsets(spec: FormulaSpec, kinds: Mapping[str, ColumnKind]) -> None:
                     place=name.place,
                     fix="an offset is added to the linear predictor as it is",
                 )
+
+
+def _announce_independent_levels(spec: FormulaSpec, bases: tuple[Basis, ...]) -> None:
+    for term, basis in zip(spec.random, bases, strict=True):
+        wide = [name for name, at in basis.terms.items() if len(at) > 1]
+        if not term.correlated and wide:
+            warn(
+                f"{term.text}: each column of `{wide[0]}` has a variance of its own and no "
+                f"correlation with the others; lme4 would keep the columns of a factor correlated, "
+                f"as (1 | {term.factor}) + (0 + {wide[0]} | {term.factor}) does.",
+                DataWarning,
+            )
 
 
 def _announce_aliased(aliased: tuple[str, ...], rank_deficient: str) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from bayeslmm.design.design import Factor, FloatArray
 from bayeslmm.errors import ArgumentError, DataError, UnknownColumnError, suggest
 from bayeslmm.families import Family
-from bayeslmm.formula.spec import FormulaSpec
+from bayeslmm.formula.spec import FormulaSpec, Name
 
 # Names of variables and dimensions of every model; a factor cannot take them.
 RESERVED = frozenset({"beta", "sigma", "alpha", "obs", "fixed", "chain", "draw"})
@@ -27,6 +27,13 @@ def check_names(spec: FormulaSpec, frame: pd.DataFrame) -> None:
                 found=", ".join(frame.columns[:20]) + (", ..." if len(frame.columns) > 20 else ""),
                 fix=f"did you mean `{close}`?" if close else "check the name, or add the column",
             )
+    for name in predictor_names(spec):
+        if name.name == "Intercept":
+            raise ArgumentError(
+                "a predictor cannot be called `Intercept`: that is the column of ones.",
+                place=name.place,
+                fix="rename the column: data.rename(columns={'Intercept': 'intercept_x'})",
+            )
     for term in spec.random:
         if term.factor in RESERVED or term.factor.endswith("_term"):
             raise ArgumentError(
@@ -35,6 +42,12 @@ def check_names(spec: FormulaSpec, frame: pd.DataFrame) -> None:
                 fix=f"rename the column: data.rename(columns={{'{term.factor}': "
                 f"'{term.factor}_group'}})",
             )
+
+
+def predictor_names(spec: FormulaSpec) -> list[Name]:
+    """Names in the fixed part, the offsets and the bases of random terms."""
+    parts = [spec.fixed, *spec.offsets, *(t.basis for t in spec.random)]
+    return [name for part in parts for name in part.names]
 
 
 def check_response(y: FloatArray, weights: FloatArray, family: Family, name: str) -> None:

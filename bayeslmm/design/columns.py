@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from bayeslmm.errors import DataError, Place, UnseenLevelError
 # Text columns with more distinct values than this, all of them numbers, are
 # taken for numbers that were read as text, not for categories.
 _MOST_NUMERIC_LABELS = 10
+
+_NOTHING_AFTER_THE_WHOLE = re.compile(r"(?<=\d)\.0+$| 00:00:00$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +88,43 @@ def unboxed(values: pd.Series[Any]) -> pd.Series[Any]:
 def level_codes(levels: pd.Index[Any], values: pd.Series[Any]) -> np.ndarray[Any, Any]:
     """Position of each value among the levels; -1 where it is not one of them.
 
-    Labels that differ only in being text or numbers (``"308"`` and ``308``) match.
+    Labels that differ only in being text or numbers (``"308"``, ``308``, ``308.0``)
+    match, each by itself.
     """
-    plain = pd.Index(values.astype(object) if _is_categorical(values) else values)
+    if _is_categorical(values):
+        of_categories = level_codes(levels, pd.Series(values.cat.categories, name=values.name))
+        return np.append(of_categories, -1)[values.cat.codes.to_numpy()]
     try:
-        codes = levels.get_indexer(plain)
+        codes = np.array(levels.get_indexer(pd.Index(values)))
+        missed = np.flatnonzero((codes < 0) & values.notna().to_numpy())
+        if len(missed):
+            which, distinct = pd.factorize(values.iloc[missed])
+            codes[missed] = _codes_by_key(levels, distinct)[which]
     except TypeError:
         raise _not_labels(values, None) from None
-    if len(codes) and (codes < 0).all() and levels.inferred_type != plain.inferred_type:
-        codes = levels.astype(str).get_indexer(plain.astype(str))
     return codes
+
+
+def _codes_by_key(levels: pd.Index[Any], values: Iterable[Any]) -> np.ndarray[Any, Any]:
+    known = {_label_key(level): at for at, level in enumerate(levels)}
+    # of the levels "1" and "1.0", the number 1 is the first
+    known |= {str(level): at for at, level in enumerate(levels)}
+    return np.array([known.get(_label_key(v), -1) for v in values], dtype=np.intp)
+
+
+def _label_key(value: Any) -> str:
+    """What a label is, whether held as text or as a number; True is not 1."""
+    if isinstance(value, float | np.floating) and value.is_integer():
+        return str(int(value))
+    return _NOTHING_AFTER_THE_WHOLE.sub("", str(value))
+
+
+def level_labels(values: pd.Series[Any], place: Place | None = None) -> pd.Index[Any]:
+    """Labels of the levels that occur, in their order; intervals as text, as files hold them."""
+    levels = sorted_levels(values, place)
+    if levels.inferred_type == "interval":
+        return pd.Index([str(v) for v in levels])
+    return levels
 
 
 def sorted_levels(values: pd.Series[Any], place: Place | None = None) -> pd.Index[Any]:
@@ -134,7 +164,7 @@ def _column_kind(values: pd.Series[Any], place: Place) -> ColumnKind:
             place=place,
             fix=f'a number of days: (data["{name}"] - data["{name}"].min()) / pd.Timedelta("1D")',
         )
-    levels = sorted_levels(values, place)
+    levels = level_labels(values, place)
     if len(levels) == 1:
         raise DataError(
             f"column `{name}` has one level only, {str(levels[0])!r}.",

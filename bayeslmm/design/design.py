@@ -208,7 +208,8 @@ class Design:
             "fixed": list(self.fixed_names),
         }
         for f in self.factors:
-            labels[f.name] = f.levels.tolist()
+            # samplers take no other labels
+            labels[f.name] = [v if isinstance(v, int | str) else str(v) for v in f.levels.tolist()]
             labels[f"{f.name}_term"] = list(f.column_names)
         return labels
 

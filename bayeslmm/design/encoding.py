@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayeslmm.data.table import to_frame
 from bayeslmm.design.basis import Basis
-from bayeslmm.design.columns import ColumnKind, apply_kinds, level_codes, sorted_levels
+from bayeslmm.design.columns import ColumnKind, apply_kinds, level_codes, level_labels
 from bayeslmm.design.design import Factor, FloatArray, IntArray, NewRows, TermColumns
 from bayeslmm.errors import ArgumentError, DataError, UnknownColumnError, suggest
 from bayeslmm.formula.spec import Name, RandomTerm
@@ -30,7 +30,7 @@ class LevelCoding:
     def learn(cls, term: RandomTerm, frame: pd.DataFrame) -> tuple[LevelCoding, IntArray]:
         """Find the levels in complete rows; return them with the code of each row."""
         names = tuple(c.name for c in term.columns)
-        parts = tuple(sorted_levels(frame[c.name], c.place) for c in term.columns)
+        parts = tuple(level_labels(frame[c.name], c.place) for c in term.columns)
         key = cls._combine(parts, frame, names)
         occurring, codes = np.unique(key, return_inverse=True)
         if len(names) == 1:

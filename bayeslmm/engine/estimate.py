@@ -62,6 +62,11 @@ class Estimate:
     evaluations: int
     trace: tuple[tuple[float, float], ...]
 
+    def __post_init__(self) -> None:
+        for array in (self.beta, self.cov_beta, *self.T, *self.b, *self.cov_b):
+            array.setflags(write=False)
+        self.variance_values.setflags(write=False)
+
     @property
     def covariances(self) -> tuple[FloatArray, ...]:
         """Covariance matrix of one level's effects, for each factor, shape (K, K)."""

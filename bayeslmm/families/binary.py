@@ -138,7 +138,7 @@ class Binomial(_Probability):
         """See `Family.check_response`."""
         values = np.asarray(y, dtype=np.float64)
         check_counts(
-            values, name, "binomial", "give the number of successes, and trials= beside it"
+            values, name, "binomial", "write proportion(successes, trials) ~ ..., with counts"
         )
         if trials is None:
             raise DataError(

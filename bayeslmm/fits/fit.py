@@ -53,11 +53,3 @@ def unknown_effects(effects: str) -> ArgumentError:
     return ArgumentError(
         f"effects={effects!r} is not known.", fix='one of "fixed", "random", "variance"'
     )
-
-
-def check_level(level: float) -> None:
-    """Raise unless ``level`` is a probability, such as 0.95."""
-    if not 0.0 < level < 1.0:
-        raise ArgumentError(
-            f"level={level!r} is not a probability.", fix="level=0.95 gives 95 % intervals"
-        )

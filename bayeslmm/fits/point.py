@@ -14,11 +14,11 @@ from bayeslmm.design import Design
 from bayeslmm.design.design import FloatArray
 from bayeslmm.design.response import checked_response
 from bayeslmm.engine.estimate import Estimate
-from bayeslmm.errors import AttributeRefused
-from bayeslmm.fits.fit import Effects, Fit, check_level, unknown_effects
+from bayeslmm.errors import AttributeRefused, check_level
+from bayeslmm.fits.fit import Effects, Fit, unknown_effects
 from bayeslmm.fitting import fit_point, refit_batch
 from bayeslmm.outcomes import FitStatus
-from bayeslmm.prediction import linear_predictor, placed, rows_to_predict
+from bayeslmm.prediction import expected, linear_predictor, placed, rows_to_predict
 from bayeslmm.priors import PriorSet
 from bayeslmm.results.definition import ModelDefinition, with_response
 from bayeslmm.results.labels import covariances_by_factor, effects_by_factor
@@ -47,12 +47,12 @@ class PointFit(Fit):
         self.priors = priors
 
     # -- fixed effects -----------------------------------------------------------
-    @cached_property
+    @property
     def fe_params(self) -> pd.Series[Any]:
         """Fixed-effect estimates."""
         return pd.Series(self.estimate.beta, index=list(self.design.fixed_names), name="estimate")
 
-    @cached_property
+    @property
     def fe_bse(self) -> pd.Series[Any]:
         """Standard errors of the fixed effects."""
         se = np.sqrt(np.diag(self.estimate.cov_beta))
@@ -161,14 +161,14 @@ class PointFit(Fit):
 
     @property
     def bic(self) -> float:
-        """-2 llf + log(nobs) n_params."""
+        """-2 llf + log(n) n_params, n the rows of positive weight."""
         self._refuse_map("bic")
-        return -2.0 * self.llf + float(np.log(self.nobs)) * self.n_params
+        return -2.0 * self.llf + float(np.log(self.design.n_effective)) * self.n_params
 
     @property
     def df_resid(self) -> int:
-        """Nobs - n_params, as lme4 counts it."""
-        return self.nobs - self.n_params
+        """Rows of positive weight less n_params, as lme4 counts it."""
+        return self.design.n_effective - self.n_params
 
     @property
     def status(self) -> FitStatus:
@@ -214,7 +214,7 @@ class PointFit(Fit):
         e = self.estimate
         rows = rows_to_predict(self.design, newdata, include_re=include_re)
         eta = linear_predictor(rows, e.beta, e.b if include_re else None)
-        return placed(self.design, rows, self.design.family.mean(eta))
+        return placed(self.design, rows, expected(self.design.family, rows, eta))
 
     def refit(self, y: Any) -> PointFit | Refits:
         """The same model fitted to another response, or to many.
@@ -260,7 +260,8 @@ class PointFit(Fit):
         ----------
         effects : {"fixed", "random", "variance"}
         level : float
-            Level of the normal Wald intervals.
+            Level of the normal Wald intervals; those of SDs and correlations are not cut
+            at 0 or +-1, and NaN on the boundary.
         """
         check_level(level)
         if effects == "fixed":
@@ -268,7 +269,8 @@ class PointFit(Fit):
         if effects == "random":
             return random_table(self.design, self.estimate, level)
         if effects == "variance":
-            return self.varcorr
+            cov = self.variance_cov.to_numpy()
+            return varcorr_table(self.design, self.estimate, cov, level)
         raise unknown_effects(effects)
 
     def summary(self) -> Summary:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from bayeslmm.design import Design
 from bayeslmm.design.design import FloatArray
-from bayeslmm.errors import AttributeRefused
-from bayeslmm.fits.fit import Effects, Fit, check_level, unknown_effects
+from bayeslmm.errors import AttributeRefused, check_level
+from bayeslmm.fits.fit import Effects, Fit, unknown_effects
 from bayeslmm.prediction import mean_over_draws, placed, rows_to_predict
 from bayeslmm.priors import PriorSet
 from bayeslmm.results.definition import ModelDefinition
@@ -23,6 +23,26 @@ if TYPE_CHECKING:
 
     from bayeslmm.reporting.summary import Summary
     from bayeslmm.sampling import Diagnostics
+
+
+_INSTEAD = {
+    "fe_tvalues": "fe_conf_int, or draws: fit.datatree['posterior']",
+    "fe_pvalues": "fe_conf_int, or the share of draws above zero",
+    "df_method": "fe_conf_int: quantiles of draws need no reference distribution",
+    "df_resid": "az.loo(fit.datatree)",
+    "n_params": "az.loo(fit.datatree): its p is the effective number of parameters",
+    "llf": "fit.datatree['log_likelihood'] or az.loo(fit.datatree)",
+    "aic": "az.loo(fit.datatree)",
+    "bic": "az.loo(fit.datatree)",
+    "theta": "variance_components",
+    "singular": "to_frame('variance')",
+    "variance_cov": "to_frame('variance'), or draws: fit.datatree['posterior']",
+    "estimate": "fe_params, variance_components and random_effects, which are posterior means",
+    "status": "converged and diagnostics",
+    "trace": "az.plot_trace(fit.datatree)",
+    "refit": "model.update(data=...).sample()",
+}
+"""What to use for names of a point fit that draws have no answer to."""
 
 
 class PosteriorFit(Fit):
@@ -36,6 +56,8 @@ class PosteriorFit(Fit):
         R-hat, effective sample sizes, divergences.
     """
 
+    method = "posterior"
+
     def __init__(
         self,
         design: Design,
@@ -44,25 +66,24 @@ class PosteriorFit(Fit):
         definition: ModelDefinition,
         priors: PriorSet,
     ) -> None:
+        from bayeslmm.sampling.diagnostics import record_diagnostics
+
         self.design = design
         self.datatree = datatree
         self.diagnostics = diagnostics
         self.definition = definition
         self.priors = priors
+        record_diagnostics(datatree, diagnostics)
 
     def __getattr__(self, name: str) -> Any:
-        instead = {
-            "fe_tvalues": "fe_conf_int, or draws: fit.datatree['posterior']",
-            "fe_pvalues": "fe_conf_int, or the share of draws above zero",
-            "df_resid": "az.loo(fit.datatree)",
-            "llf": "fit.datatree['log_likelihood'] or az.loo(fit.datatree)",
-            "aic": "az.loo(fit.datatree)",
-            "bic": "az.loo(fit.datatree)",
-            "theta": "variance_components",
-            "singular": "to_frame('variance')",
-        }.get(name)
-        if instead is not None:
-            raise AttributeRefused(f"a posterior has no {name}.", fix=f"use {instead}")
+        if name in _INSTEAD:
+            raise AttributeRefused(f"a posterior has no {name}.", fix=f"use {_INSTEAD[name]}")
+        # Python asks here once more when the property has refused
+        if name == "sigma" and not self.design.family.has_scale:
+            raise AttributeRefused(
+                f"the {self.design.family.name} family has no residual SD, sigma.",
+                fix="use to_frame('variance') for the parameters it has",
+            )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @cached_property
@@ -100,7 +121,8 @@ class PosteriorFit(Fit):
     @property
     def fe_bse(self) -> pd.Series[Any]:
         """Posterior SDs of the fixed effects."""
-        return pd.Series(self._beta.std(0, ddof=1), index=list(self.design.fixed_names), name="sd")
+        sd = self._beta.std(axis=0, ddof=1)
+        return pd.Series(sd, index=list(self.design.fixed_names), name="posterior_sd")
 
     @property
     def fe_cov(self) -> FloatArray:
@@ -130,8 +152,15 @@ class PosteriorFit(Fit):
         return float(np.mean(self._draws["sigma"] ** 2))
 
     @property
+    def sigma(self) -> float:
+        """Posterior mean of the residual standard deviation."""
+        if not self.design.family.has_scale:
+            raise AttributeError("sigma")
+        return float(np.mean(self._draws["sigma"]))
+
+    @property
     def varcorr(self) -> pd.DataFrame:
-        """SDs, correlations and residual SD: mean, SD, median, interval."""
+        """SDs, correlations and residual SD: mean, posterior SD, median, interval."""
         return self.to_frame("variance")
 
     # -- random effects ----------------------------------------------------------
@@ -176,25 +205,24 @@ class PosteriorFit(Fit):
         return placed(self.design, rows, mean)
 
     def to_frame(self, effects: Effects = "fixed", level: float = 0.95) -> pd.DataFrame:
-        """Tidy table of the posterior: mean, SD, median, equal-tailed interval.
+        """Tidy table: ``mean``, ``posterior_sd``, ``median``, equal-tailed interval.
 
         Parameters
         ----------
         effects : {"fixed", "random", "variance"}
         level : float
         """
-        from bayeslmm.results.posterior import random_summary, summarise
+        from bayeslmm.results.posterior import random_summary, summarise, variance_summary
 
         check_level(level)
         if effects == "random":
             return random_summary(self.design, self._b, level)
-        if effects not in ("fixed", "variance"):
+        if effects == "variance":
+            return variance_summary(self.design, self._draws, level)
+        if effects != "fixed":
             raise unknown_effects(effects)
-        fixed = effects == "fixed"
-        chosen = {k: v for k, v in self._draws.items() if k.startswith("beta[") == fixed}
-        if fixed:
-            chosen = {k.removeprefix("beta[")[:-1]: v for k, v in chosen.items()}
-        return summarise(chosen, level)
+        names = self.design.fixed_names
+        return summarise({name: self._beta[:, k] for k, name in enumerate(names)}, level)
 
     def summary(self) -> Summary:
         """Summary with the same layout as a point fit's."""

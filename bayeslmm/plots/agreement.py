@@ -13,6 +13,8 @@ from bayeslmm.plots.style import CYCLE, GREY, MARKERS, panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_CENTRES = ("estimate", "mean")
+
 
 def plot_agreement(effects: pd.DataFrame, names: Sequence[str]) -> Figure:
     """Draw each fit's random effects against those of the first, a panel a term.
@@ -22,7 +24,7 @@ def plot_agreement(effects: pd.DataFrame, names: Sequence[str]) -> Figure:
     Parameters
     ----------
     effects : pandas.DataFrame
-        ``factor``, ``level``, ``term`` and a column a fit.
+        ``factor``, ``level``, ``term`` and ``<fit>_estimate`` or ``<fit>_mean`` of each fit.
     names : sequence of str
         The fits, two or more.
 
@@ -38,16 +40,17 @@ def plot_agreement(effects: pd.DataFrame, names: Sequence[str]) -> Figure:
     if len(names) < 2 or effects.empty:
         raise ArgumentError("the plot needs random effects of two fits or more.")
     first, *others = names
+    at = {k: next(f"{k}_{s}" for s in _CENTRES if f"{k}_{s}" in effects) for k in names}
     groups = list(effects.groupby(["factor", "term"], sort=False))
     figure, axes = panels(len(groups), 3, (3.6, 3.6))
     for ax, ((factor, term), part) in zip(axes, groups, strict=True):
-        ends = part[list(names)].to_numpy()
+        ends = part[list(at.values())].to_numpy()
         low, high = float(ends.min()), float(ends.max())
         ax.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=0)
         for i, name in enumerate(others, start=1):
             ax.plot(
-                part[first], part[name], MARKERS[i % len(MARKERS)], label=name, markersize=4,
-                color=CYCLE[i % len(CYCLE)], markerfacecolor="none", linestyle="",
+                part[at[first]], part[at[name]], MARKERS[i % len(MARKERS)], label=name,
+                markersize=4, color=CYCLE[i % len(CYCLE)], markerfacecolor="none", linestyle="",
             )  # fmt: skip
         ax.set_title(f"{factor}: {term}", fontsize=10)
         ax.set_xlabel(first)

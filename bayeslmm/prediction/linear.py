@@ -65,6 +65,11 @@ def rows_to_predict(design: Design, newdata: Any, *, include_re: bool) -> Design
     return design if newdata is None else design.encoding.encode(newdata, factors=include_re)
 
 
+def expected(family: Family, rows: Design | NewRows, eta: FloatArray) -> FloatArray:
+    """Expected response: in units of y for training rows, a probability for new binomial ones."""
+    return family.mean(eta, rows.trials if isinstance(rows, Design) else None)
+
+
 def mean_over_draws(
     family: Family, rows: Design | NewRows, beta: FloatArray, b: Sequence[FloatArray] | None
 ) -> FloatArray:
@@ -82,7 +87,7 @@ def mean_over_draws(
     for first in range(0, len(beta), size):
         part = slice(first, first + size)
         effects = [e[part] for e in b] if b is not None else None
-        total += family.mean(linear_predictor(rows, beta[part], effects)).sum(axis=0)
+        total += expected(family, rows, linear_predictor(rows, beta[part], effects)).sum(axis=0)
     return total / len(beta)
 
 

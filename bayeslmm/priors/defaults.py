@@ -105,13 +105,29 @@ def default_sd(design: Design, factor: Factor, y: Scale) -> tuple[Prior, ...]:
     priors: list[Prior] = []
     for k, name in enumerate(factor.column_names):
         if name == INTERCEPT:
-            unit = 1.0
+            unit = 1.0 / _reach(factor, columns)
         elif has_intercept:
             unit = spread(columns[:, k])
         else:
             unit = root_mean_square(columns[:, k])
         priors.append(HalfStudentT(3, round_scale(y.sd / unit)))
     return tuple(priors)
+
+
+def _reach(factor: Factor, columns: FloatArray) -> float:
+    """How much wider than in mid-data effects spread where the slopes' columns are zero.
+
+    An effect of SD s at the mean of x, and an independent slope of SD s / sd(x), make an
+    SD of s sqrt(1 + mean(x)^2 / sd(x)^2) at x = 0, which may be far outside the data.
+    Only slopes correlated with the intercept can carry that.
+    """
+    at = factor.column_names.index(INTERCEPT)
+    own = next(t for t in factor.terms if t.start <= at < t.stop)
+    if not own.correlated:
+        return 1.0
+    slopes = [k for k in range(own.start, own.stop) if k != at]
+    away = [(columns[:, k].mean() / spread(columns[:, k])) ** 2 for k in slopes]
+    return float(np.sqrt(1.0 + sum(away)))
 
 
 def default_auxiliary(design: Design, y: Scale) -> dict[str, Prior]:

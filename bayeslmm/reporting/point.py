@@ -7,7 +7,6 @@ import numpy as np
 from bayeslmm.comparison.kinds import PointLike
 from bayeslmm.comparison.tables import (
     Table,
-    check_level,
     column,
     decimals,
     number,
@@ -16,6 +15,7 @@ from bayeslmm.comparison.tables import (
     tail_labels,
 )
 from bayeslmm.design import Factor
+from bayeslmm.errors import check_level
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.reporting.sections import Section, Summary, aliased_lines, size_lines
 
@@ -107,7 +107,8 @@ def _random(fit: PointLike) -> Section:
     lines = size_lines(fit.design)
     if sds["sd_se"].isna().any():
         lines += ("SE(SD) is empty on the boundary, where there is none",)
-    return Section("Random effects:", Table(heads, tuple(rows), text_columns=2), lines)
+    heading = "Random effects:" if fit.design.factors else "Residual:"
+    return Section(heading, Table(heads, tuple(rows), text_columns=2), lines)
 
 
 def _correlations(fit: PointLike, f: Factor) -> list[list[str]]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from bayeslmm.comparison.kinds import PosteriorLike
 from bayeslmm.comparison.parameters import Parameter, parameters
-from bayeslmm.comparison.tables import Table, check_level, decimals, number, percent, tail_labels
+from bayeslmm.comparison.tables import Table, decimals, number, percent, tail_labels
 from bayeslmm.design.design import FloatArray
+from bayeslmm.errors import check_level
 from bayeslmm.reporting.sections import Section, Summary, aliased_lines, size_lines
 from bayeslmm.results.posterior import parameter_draws
 
@@ -42,7 +43,7 @@ def summarise_posterior(fit: PosteriorLike, level: float = 0.95) -> Summary:
         Section(lines=(f"Formula: {fit.formula}",)),
         _sampling(fit),
         Section(
-            "Random effects:" if fit.design.factors else "Other parameters:",
+            _heading(fit),
             _table(fit, others, draws, level, ("Groups", "Name")) if others else None,
             size_lines(fit.design),
         ),
@@ -59,6 +60,12 @@ def summarise_posterior(fit: PosteriorLike, level: float = 0.95) -> Summary:
     if not fit.converged:
         sections.append(Section("Convergence: in doubt", lines=doubts(fit)))
     return Summary(_title(fit), tuple(sections))
+
+
+def _heading(fit: PosteriorLike) -> str:
+    if fit.design.factors:
+        return "Random effects:"
+    return "Residual:" if fit.design.family.has_scale else "Other parameters:"
 
 
 def _title(fit: PosteriorLike) -> str:

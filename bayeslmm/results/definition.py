@@ -87,12 +87,19 @@ def with_response(definition: ModelDefinition, design: Design) -> ModelDefinitio
 
 
 def frame_to_dataset(frame: pd.DataFrame) -> xr.Dataset:
-    """A table as numeric arrays: categories and text become codes with their labels in attrs."""
+    """A table as numeric arrays: categories and text become codes with their labels in attrs.
+
+    Whole numbers and truth values with gaps become two rows, the values and where one
+    is missing. A row index of several levels, or of intervals, is kept as text.
+    """
     variables = {}
-    for position, (name, values) in enumerate([("", frame.index.to_series()), *frame.items()]):
+    interval = isinstance(frame.index, pd.IntervalIndex)
+    index = frame.index.astype(str) if interval else frame.index
+    for position, (name, values) in enumerate([("", index.to_series()), *frame.items()]):
         array, attrs = _encode_column(values)
         attrs |= {"column": str(name), "is_index": int(position == 0)}
-        variables[f"column_{position}"] = ("row", array, attrs)
+        dims = ("row",) if array.ndim == 1 else ("value_missing", "row")
+        variables[f"column_{position}"] = (dims, array, attrs)
     return xr.Dataset(variables)
 
 
@@ -111,6 +118,11 @@ def dataset_to_frame(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def _encode_column(values: pd.Series[Any]) -> tuple[Any, dict[str, Any]]:
+    if _holds_intervals(values):
+        # as text they would lose their order
+        values = values.astype("category")
+    if _has_gaps_in_whole_numbers(values):
+        return _with_missing(values)
     values = unboxed(values)
     if isinstance(values.dtype, pd.CategoricalDtype):
         plain = (str, int, float, bool)
@@ -131,6 +143,30 @@ def _encode_column(values: pd.Series[Any]) -> tuple[Any, dict[str, Any]]:
     return codes.astype(np.int32), {"kind": "text", "labels": json.dumps(text)}
 
 
+def _holds_intervals(values: pd.Series[Any]) -> bool:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return False
+    return pd.api.types.infer_dtype(values, skipna=True) == "interval"
+
+
+def _has_gaps_in_whole_numbers(values: pd.Series[Any]) -> bool:
+    if isinstance(values.dtype, pd.CategoricalDtype) or not values.isna().any():
+        return False
+    present = unboxed(values.dropna())
+    whole = pd.api.types.is_integer_dtype(present) or pd.api.types.is_bool_dtype(present)
+    return bool(len(present)) and whole
+
+
+def _with_missing(values: pd.Series[Any]) -> tuple[Any, dict[str, Any]]:
+    missing = values.isna().to_numpy()
+    present = unboxed(values[~missing])
+    array = np.zeros((2, len(values)), dtype=np.int64)
+    array[0, ~missing] = present.to_numpy(dtype=np.int64)
+    array[1] = missing
+    dtype = "boolean" if pd.api.types.is_bool_dtype(present) else "Int64"
+    return array, {"kind": "gaps", "dtype": dtype}
+
+
 def _decode_column(values: Any, attrs: Mapping[str, Any]) -> Any:
     if attrs["kind"] == "category":
         labels = json.loads(attrs["labels"])
@@ -139,6 +175,9 @@ def _decode_column(values: Any, attrs: Mapping[str, Any]) -> Any:
         return values.astype(bool)
     if attrs["kind"] == "time":
         return pd.Series(values).astype(pd.api.types.pandas_dtype(attrs["dtype"])).array
+    if attrs["kind"] == "gaps":
+        whole = pd.Series(values[0]).astype(pd.api.types.pandas_dtype(attrs["dtype"]))
+        return whole.mask(values[1].astype(bool)).array
     if attrs["kind"] == "number":
         return values
     # code -1, a missing value, reads the None at the end

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayeslmm.design import Design
 from bayeslmm.design.design import FloatArray
-from bayeslmm.results.tables import tail
+from bayeslmm.results.tables import tail, variance_keys
 
 
 def draws_of(datatree: xr.DataTree, name: str) -> FloatArray:
@@ -64,13 +64,27 @@ def summarise(draws: dict[str, FloatArray], level: float) -> pd.DataFrame:
             {
                 "parameter": name,
                 "mean": values.mean(),
-                "sd": values.std(ddof=1),
+                "posterior_sd": values.std(ddof=1),
                 "median": q[1],
                 tail(low): q[0],
                 tail(1.0 - low): q[2],
             }
         )
-    return pd.DataFrame(rows)
+    columns: list[Any] = ["parameter", *_statistics(level)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def variance_summary(design: Design, draws: dict[str, FloatArray], level: float) -> pd.DataFrame:
+    """SDs, correlations and parameters of the family: keys of `variance_keys`, then draws."""
+    keys = variance_keys(design)
+    values = summarise({name: draws[name] for name in keys["parameter"]}, level)
+    return keys.join(values.drop(columns="parameter"))
+
+
+def _statistics(level: float) -> list[Any]:
+    """Columns of every table of draws; ends of the interval by their probabilities."""
+    low = (1.0 - level) / 2.0
+    return ["mean", "posterior_sd", "median", tail(low), tail(1.0 - low)]
 
 
 def random_summary(design: Design, b: list[FloatArray], level: float) -> pd.DataFrame:
@@ -86,11 +100,13 @@ def random_summary(design: Design, b: list[FloatArray], level: float) -> pd.Data
                     "level": np.repeat(f.levels.to_numpy(dtype=object), f.n_columns),
                     "term": np.tile(np.array(f.column_names, dtype=object), f.n_levels),
                     "mean": draws.mean(axis=0).ravel(),
-                    "sd": draws.std(axis=0, ddof=1).ravel(),
+                    "posterior_sd": draws.std(axis=0, ddof=1).ravel(),
                     "median": q[1].ravel(),
                     tail(low): q[0].ravel(),
                     tail(1.0 - low): q[2].ravel(),
                 }
             )
         )
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    if not frames:
+        return pd.DataFrame(columns=["factor", "level", "term", *_statistics(level)])
+    return pd.concat(frames, ignore_index=True)

@@ -46,39 +46,53 @@ def fixed_table(design: Design, e: Estimate, level: float) -> pd.DataFrame:
     return table.join(wald_interval(estimate, se, level)).reset_index()
 
 
-def varcorr_table(design: Design, e: Estimate, variance_cov: FloatArray) -> pd.DataFrame:
-    """Variance components: SD, variance or covariance, correlation, standard errors.
+def variance_keys(design: Design) -> pd.DataFrame:
+    """Where each SD, correlation and parameter of the family belongs, and its name.
+
+    Columns ``factor``, ``term``, ``term2`` (of a correlation) and ``parameter``, the same
+    for point estimates and posteriors.
+    """
+    rows: list[tuple[str, str, str | None, str]] = []
+    for f in design.factors:
+        c = f.column_names
+        rows += [(f.name, name, None, f"sd_{f.name}[{name}]") for name in c]
+        rows += [
+            (f.name, c[j], c[i], f"corr_{f.name}[{c[j]}, {c[i]}]") for i, j in correlated_pairs(f)
+        ]
+    for name in design.family.auxiliary:
+        rows.append(("Residual" if name == "sigma" else "Family", "", None, name))
+    return pd.DataFrame(rows, columns=["factor", "term", "term2", "parameter"])
+
+
+def varcorr_table(
+    design: Design, e: Estimate, variance_cov: FloatArray, level: float = 0.95
+) -> pd.DataFrame:
+    """Variance components: SD, variance or covariance, correlation, errors, intervals.
 
     Standard errors come from the observed information; those of variances by the
-    delta method. NaN marks a component on the boundary, where none exists.
+    delta method. NaN marks a component on the boundary, where none exists. Intervals
+    are those of the SD or correlation, by the standard normal.
     """
-    at = {name: k for k, name in enumerate(e.variance_names)}
-    se = np.sqrt(np.diag(variance_cov))
-    rows: list[dict[str, Any]] = []
+    table = variance_keys(design)
+    names = list(e.variance_names)
+    value = table["parameter"].map(dict(zip(names, e.variance_values, strict=True)))
+    errors = np.sqrt(np.diag(variance_cov))
+    error = table["parameter"].map(dict(zip(names, errors, strict=True)))
+    is_sd = table["term2"].isna()
+    table["variance"] = _covariances(design, e)
+    table["variance_se"] = (2.0 * value * error).where(is_sd)
+    table["sd"], table["sd_se"] = value.where(is_sd), error.where(is_sd)
+    table["corr"], table["corr_se"] = value.mask(is_sd), error.mask(is_sd)
+    return table.join(wald_interval(value, error, level))
 
-    def add(factor: str, term: str, other: str | None, key: str, cov: float) -> None:
-        value, error = float(e.variance_values[at[key]]), float(se[at[key]])
-        row: dict[str, Any] = {"factor": factor, "term": term, "term2": other, "parameter": key}
-        if other is None:
-            row |= {
-                "variance": cov,
-                "variance_se": 2.0 * value * error,
-                "sd": value,
-                "sd_se": error,
-            }
-        else:
-            row |= {"variance": cov, "corr": value, "corr_se": error}
-        rows.append(row)
 
+def _covariances(design: Design, e: Estimate) -> list[float]:
+    """Variances and covariances in the order of `variance_keys`."""
+    out: list[float] = []
     for f, cov in zip(design.factors, e.covariances, strict=True):
-        for k, name in enumerate(f.column_names):
-            add(f.name, name, None, f"sd_{f.name}[{name}]", float(cov[k, k]))
-        for i, j in correlated_pairs(f):
-            a, b = f.column_names[j], f.column_names[i]
-            add(f.name, a, b, f"corr_{f.name}[{a}, {b}]", float(cov[i, j]))
-    add("Residual", "", None, "sigma", e.sigma**2)
-    columns = ["factor", "term", "term2", "parameter", "variance", "variance_se"]
-    return pd.DataFrame(rows).reindex(columns=[*columns, "sd", "sd_se", "corr", "corr_se"])
+        out += [float(v) for v in np.diag(cov)]
+        out += [float(cov[i, j]) for i, j in correlated_pairs(f)]
+    return [*out, e.sigma**2]
 
 
 def random_table(design: Design, e: Estimate, level: float) -> pd.DataFrame:

@@ -5,7 +5,12 @@ what goes with them (pointwise log likelihood, log prior, predictive draws) with
 families and priors in NumPy, and says whether the chains can be trusted.
 """
 
-from bayeslmm.sampling.diagnostics import Diagnostics, check_convergence
+from bayeslmm.sampling.diagnostics import (
+    Diagnostics,
+    check_convergence,
+    record_diagnostics,
+    recorded_diagnostics,
+)
 from bayeslmm.sampling.linear import linear_predictor
 from bayeslmm.sampling.sample import SAMPLERS, sample_posterior
 
@@ -14,5 +19,7 @@ __all__ = [
     "Diagnostics",
     "check_convergence",
     "linear_predictor",
+    "record_diagnostics",
+    "recorded_diagnostics",
     "sample_posterior",
 ]

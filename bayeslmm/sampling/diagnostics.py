@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 LARGEST_RHAT = 1.01
+_ATTRIBUTE = "diagnostics"
 LEAST_ESS = 100
 """Effective draws a chain that its own R-hat needs (Vehtari et al. 2021)."""
 
@@ -151,6 +153,19 @@ def check_convergence(tree: xr.DataTree) -> Diagnostics:
     )
 
 
+def record_diagnostics(tree: xr.DataTree, diagnostics: Diagnostics) -> None:
+    """Write diagnostics into the attributes of a tree, where they outlive the session."""
+    tree.attrs[_ATTRIBUTE] = json.dumps(asdict(diagnostics))
+
+
+def recorded_diagnostics(tree: xr.DataTree) -> Diagnostics | None:
+    """Diagnostics that `record_diagnostics` wrote; None if there are none to read."""
+    try:
+        return Diagnostics(**json.loads(tree.attrs[_ATTRIBUTE]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def _entries(posterior: xr.Dataset) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Each number of the posterior with its name, as (chain, draw)."""
     for variable, array in posterior.data_vars.items():
@@ -161,7 +176,8 @@ def _entries(posterior: xr.Dataset) -> Iterator[tuple[str, NDArray[np.float64]]]
             matrix = len(own) == 2 and str(own[1]) == f"{own[0]}_bis"
             if matrix and (at[1] >= at[0] or np.ptp(draws) == 0):
                 continue
-            yield _label(str(variable), array, own, at), draws
+            # the entry below the diagonal is named column first, as in every table
+            yield _label(str(variable), array, own, at[::-1] if matrix else at), draws
 
 
 def _label(variable: str, array: xr.DataArray, own: list[Any], at: tuple[int, ...]) -> str:

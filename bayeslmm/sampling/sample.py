@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.design.design import Design, FloatArray
-from bayeslmm.errors import ArgumentError, MissingDependencyError, suggest
+from bayeslmm.errors import (
+    ArgumentError,
+    DataWarning,
+    MissingDependencyError,
+    build_message,
+    suggest,
+    warn,
+)
 from bayeslmm.priors import PriorSet
-from bayeslmm.priors.names import corr_name, observed_name
+from bayeslmm.priors.names import corr_name, informative_rows, observed_name
 from bayeslmm.sampling.linear import log_likelihood as pointwise_log_likelihood
 from bayeslmm.sampling.linear import predictive
 from bayeslmm.sampling.prior_draws import sample_prior
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
 SAMPLERS = ("nutpie", "pymc", "numpyro", "blackjax")
 
 PRIOR_DRAWS = 1000
+
+LARGE = 1e9
+"""Bytes above which the pointwise log likelihood is worth a word."""
 
 
 def sample_posterior(
@@ -41,6 +51,7 @@ def sample_posterior(
     progressbar: bool = True,
     prior_predictive: bool = False,
     posterior_predictive: bool = False,
+    log_likelihood: bool = True,
 ) -> xr.DataTree:
     """Draw from the posterior of all parameters and effects by NUTS.
 
@@ -66,6 +77,8 @@ def sample_posterior(
     prior_predictive, posterior_predictive : bool
         Add the groups ``prior`` and ``prior_predictive`` (1000 draws), or
         ``posterior_predictive`` (one simulated response a draw, given the effects).
+    log_likelihood : bool
+        Keep the log likelihood of every row and draw, which LOO needs.
 
     Returns
     -------
@@ -85,6 +98,11 @@ def sample_posterior(
     PriorError
         Draws from an improper prior were asked for.
 
+    Warns
+    -----
+    DataWarning
+        The pointwise log likelihood takes more than 1 GB.
+
     Notes
     -----
     Convergence is not judged here: see `bayeslmm.sampling.check_convergence`. The
@@ -92,6 +110,8 @@ def sample_posterior(
     """
     _check_arguments(draws, tune, chains, cores, target_accept)
     _check_sampler(sampler)
+    if log_likelihood:
+        _announce_size(design, chains * draws)
     seed = _seed(random_seed)
     # streams of our own draws; the samplers see the seed itself
     prior_rng, posterior_rng = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
@@ -122,7 +142,7 @@ def sample_posterior(
         progressbar=progressbar,
     )
     total_time = time.perf_counter() - began
-    groups = {**_posterior_groups(design, priors, raw), **groups}
+    groups = {**_posterior_groups(design, priors, raw, log_likelihood), **groups}
     if posterior_predictive:
         values = predictive(design, _flat_draws(raw, design), posterior_rng)
         groups["posterior_predictive"] = _rows_group(design, values, chains)
@@ -160,7 +180,22 @@ def _tree(
     return tree
 
 
-def _posterior_groups(design: Design, priors: PriorSet, raw: Any) -> dict[str, xr.Dataset]:
+def _announce_size(design: Design, n_draws: int) -> None:
+    """Say before sampling that the pointwise log likelihood will be large."""
+    rows = int(informative_rows(design).sum())
+    if (size := 8.0 * rows * n_draws) <= LARGE:
+        return
+    words = build_message(
+        f"the log likelihood of every row and draw takes {size / 1e9:.2f} GB.",
+        found=f"{rows} rows x {n_draws} draws",
+        fix="log_likelihood=False leaves it out; az.loo and compare_models need it",
+    )
+    warn(words, DataWarning)
+
+
+def _posterior_groups(
+    design: Design, priors: PriorSet, raw: Any, log_likelihood: bool
+) -> dict[str, xr.Dataset]:
     from bayeslmm.sampling.record import (
         constant_dataset,
         draws_dataset,
@@ -174,10 +209,12 @@ def _posterior_groups(design: Design, priors: PriorSet, raw: Any) -> dict[str, x
     groups = {
         "posterior": draws_dataset(design, flat, variable_dims(design), chains),
         "sample_stats": stats_dataset(raw.sample_stats.to_dataset()),
-        "log_likelihood": _rows_group(design, pointwise_log_likelihood(design, flat), chains),
         "log_prior": draws_dataset(design, priors.log_prior(flat), log_prior_dims(design), chains),
         "observed_data": observed_dataset(design),
     }
+    if log_likelihood:
+        values = pointwise_log_likelihood(design, flat)
+        groups["log_likelihood"] = _rows_group(design, values, chains)
     constant = constant_dataset(design)
     return groups if constant is None else {**groups, "constant_data": constant}
 

@@ -10,9 +10,10 @@ numbers are int64, all others float64. No time stamp or library-dependent
 metadata is added by this script, so the same input and the same pyarrow give the
 same bytes. Each file is read back and compared before the script succeeds.
 
-The tutorial data set ``score_parentedu_byclass`` is not bundled (see the README
-beside this script). ``--tutorial CSV --to DIR`` writes a Parquet copy of it for
-private use.
+The CSV of the tutorial data set ``score_parentedu_byclass`` stands in the repository
+for comparison with published numbers, outside every grant, and is never in a wheel
+or source distribution (see the README beside this script). ``--tutorial CSV --to
+DIR`` writes a Parquet copy of it for private use, but not into the bundle.
 """
 
 from __future__ import annotations
@@ -115,7 +116,9 @@ def main(argv: list[str] | None = None) -> int:
     options.to.mkdir(parents=True, exist_ok=True)
     if options.tutorial is not None:
         if options.to.resolve() == BUNDLE:
-            parser.error("score_parentedu_byclass is not bundled: choose another folder with --to")
+            parser.error(
+                "score_parentedu_byclass may not be distributed: choose another folder with --to"
+            )
         write(TUTORIAL, options.tutorial, options.to)
         return 0
     for path in sorted(options.exported.glob("*.json")):

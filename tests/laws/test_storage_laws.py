@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import bayeslmm as bl
+from bayeslmm.results.definition import dataset_to_frame, frame_to_dataset
 from tests.laws.tables import fit, identical, table
 
 STATEFUL = "y ~ scale(x) + poly(z, 2) + bs(w, df=4) + C(c) + (scale(x) | g) + (1 | g:h)"
@@ -85,6 +86,7 @@ def test_twice_is_once(tmp_path):
         "dates with a time zone",
         "durations",
         "intervals",
+        "intervals without categories",
         "categories that are dates",
         "boxed numbers",
     ],
@@ -111,6 +113,9 @@ def test_kinds_of_columns(kind, tmp_path):
         "dates with a time zone": day.dt.tz_localize("Europe/Paris"),
         "durations": pd.to_timedelta(number, "D"),
         "intervals": pd.cut(number, [-1, 1, 3, 99]),
+        "intervals without categories": pd.Series(
+            pd.arrays.IntervalArray.from_arrays(3.0 * number, 3.0 * number + 3)
+        ),
         "categories that are dates": day.astype("category"),
         "boxed numbers": number.astype(object),
     }[kind]
@@ -123,10 +128,55 @@ def test_kinds_of_columns(kind, tmp_path):
     other = bl.load(one.save(tmp_path / "fit.nc"))
     identical(one, other)
     levels, stored = (list(f.random_effects["g"].index) for f in (one, other))
-    as_text = kind in ("intervals", "categories that are dates")
+    as_text = kind == "categories that are dates"
     assert stored == [str(v) if as_text else v for v in levels]
     np.testing.assert_array_equal(other.predict(rows[:5]), one.fittedvalues[:5])
     np.testing.assert_array_equal(other.predict(rows[:5]), one.predict(rows[:5]))
+
+
+@pytest.mark.parametrize(
+    "kind", ["Int64", "Int16", "UInt8", "int64[pyarrow]", "object", "boolean", "bool[pyarrow]"]
+)
+def test_gaps_leave_labels_as_they_are(kind, tmp_path):
+    rows = table(11).copy()
+    number = rows["g"].str[1:].astype(int)
+    made = (number % 2 == 0 if kind.startswith("bool") else number).astype(kind)
+    made[3] = None
+    rows["g"] = made
+    one = fit("y ~ x + (1 | g) + (1 | g:h)", rows)
+    other = bl.load(one.save(tmp_path / "fit.nc"))
+    identical(one, other)
+    for factor, effects in one.random_effects.items():
+        stored = other.random_effects[factor].index.tolist()
+        assert stored == effects.index.tolist()
+        assert [type(v) for v in stored] == [type(v) for v in effects.index.tolist()]
+    np.testing.assert_array_equal(other.predict(rows[4:9]), one.predict(rows[4:9]))
+    identical(bl.load(other.save(tmp_path / "again.nc")), one)
+
+
+def test_whole_numbers_with_gaps_keep_every_digit():
+    frame = pd.DataFrame({"n": pd.array([2**62 + 1, None, -(2**63), 2**63 - 1], dtype="Int64")})
+    pd.testing.assert_frame_equal(dataset_to_frame(frame_to_dataset(frame)), frame)
+
+
+def test_many_intervals_keep_their_order():
+    """As text, (9, 10] stands after (10, 11]."""
+    frame = pd.DataFrame({"g": pd.interval_range(0, 12)})
+    stored = dataset_to_frame(frame_to_dataset(frame))["g"]
+    assert stored.cat.categories.tolist() == [str(v) for v in frame["g"]]
+
+
+@pytest.mark.parametrize("index", ["several levels", "intervals"])
+def test_a_row_index_that_becomes_text(index, tmp_path):
+    rows = table(11)
+    made = {
+        "several levels": pd.MultiIndex.from_arrays([rows["g"], range(len(rows))]),
+        "intervals": pd.interval_range(0, len(rows)),
+    }[index]
+    one = fit("y ~ x + (1 | g)", rows.set_axis(made))
+    other = bl.load(one.save(tmp_path / "fit.nc"))
+    identical(one, other)
+    assert other.design.rows.index.tolist() == [str(v) for v in made]
 
 
 def test_the_file_is_read_by_others(tmp_path):

@@ -59,6 +59,17 @@ def test_an_unseen_grouping_level_gets_the_population_mean():
     )
 
 
+@pytest.mark.parametrize("trained", ["text", "categories"])
+def test_a_gap_that_turns_labels_into_floats_keeps_their_effects(trained):
+    label = DATA["subj"].map({"a": "308", "b": "309", "c": "310", "d": "311"})
+    known = fit(data=DATA.assign(subj=label.astype("category") if trained != "text" else label))
+    new = pd.DataFrame({"load": [1.0, 1.0, 1.0], "subj": [308, 309, np.nan]})
+    predicted = known.predict(new)
+    expected = known.predict({"load": [1.0, 1.0], "subj": ["308", "309"]})
+    np.testing.assert_array_equal(predicted[:2], expected)
+    assert predicted[0] != known.predict({"load": [1.0]}, include_re=False)[0]
+
+
 def test_numbers_held_as_objects_are_numbers():
     boxed = DATA.assign(load=DATA["load"].astype(object), rt=DATA["rt"].astype(object))
     same_estimates(fit(data=boxed), fitted())

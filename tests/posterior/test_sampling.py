@@ -3,14 +3,15 @@
 import importlib.util
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from bayeslmm.errors import ArgumentError, MissingDependencyError
+from bayeslmm.errors import ArgumentError, DataWarning, MissingDependencyError
 from bayeslmm.priors import LKJ, Flat, HalfNormal, Normal, resolve_priors
-from bayeslmm.sampling import check_convergence, sample_posterior
+from bayeslmm.sampling import check_convergence, sample, sample_posterior
 from tests.posterior.designs import make_design, slopes
 
 SHORT = {"draws": 200, "tune": 200, "chains": 2, "random_seed": 3, "progressbar": False}
@@ -66,6 +67,28 @@ def test_log_likelihood_and_log_prior_are_those_of_the_draws(tree, design):
     np.testing.assert_allclose(tree["log_likelihood"]["y"].values, want, rtol=1e-9)
     prior = resolve_priors(design).sigma
     np.testing.assert_allclose(tree["log_prior"]["sigma"], prior.logpdf(post["sigma"].values))
+
+
+def test_a_large_log_likelihood_is_announced_and_can_be_left_out(design, monkeypatch):
+    monkeypatch.setattr(sample, "LARGE", 8 * design.n * 400 - 1)
+    with pytest.warns(DataWarning, match="log_likelihood=False") as said:
+        whole = run(design)
+    assert len([w for w in said if w.category is DataWarning]) == 1
+    assert f"{design.n} rows x 400 draws" in str(said[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        bare = run(design, log_likelihood=False)
+        monkeypatch.setattr(sample, "LARGE", 8 * design.n * 400)
+        run(design)
+    assert set(whole.children) - set(bare.children) == {"log_likelihood"}
+    np.testing.assert_array_equal(bare["posterior"]["beta"], whole["posterior"]["beta"])
+
+
+def test_the_size_said_is_that_of_rows_times_draws():
+    n = 73_421
+    design = make_design(np.zeros(n), {"Intercept": np.ones(n)}, {}, [])
+    with pytest.warns(DataWarning, match=r"takes 2\.35 GB"):
+        sample._announce_size(design, 4000)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")

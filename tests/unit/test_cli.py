@@ -105,7 +105,6 @@ def test_other_families_are_sampled_without_point_estimates():
         ([FORMULA, "sleepstud"], "did you mean 'sleepstudy'?"),
         ([FORMULA, "nothing-like-it"], "`bayeslmm datasets` lists those"),
         ([FORMULA, "missing.csv"], "there is no file 'missing.csv'"),
-        ([FORMULA, "sleepstudy", "--method", "best"], "method='best' is not known"),
         ([FORMULA, "sleepstudy", "--level", "95"], "fix:   level=0.95"),
         ([FORMULA, "sleepstudy", "--family", "poison"], "did you mean `poisson`?"),
         (["incidence ~ 1 + (1 | herd)", "cbpp", "--family", "poisson"], "--sample"),
@@ -161,3 +160,15 @@ def test_a_reml_fit_imports_no_heavy_library():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "fit by REML" in done.stdout
+
+
+def test_an_unknown_method_is_a_usage_error():
+    done = run("fit", FORMULA, "sleepstudy", "--method", "best")
+    assert done.exit_code == 2
+    assert "map" in done.stderr.lower()
+
+
+def test_methods_are_read_in_any_case():
+    done = run("fit", FORMULA, "sleepstudy", "--method", "ml")
+    assert done.exit_code == 0
+    assert "fit by maximum likelihood" in done.stdout or "fit by ML" in done.stdout

@@ -124,18 +124,43 @@ def test_repeated_methods_are_numbered_and_names_can_be_given(sleep):
         compare_estimates(sleep.reml, sleep.ml, names=["a", "a"])
 
 
-def test_random_effects_side_by_side(both, sleep):
-    effects = both.random_effects()
-    assert list(effects.columns) == ["factor", "level", "term", "REML", "posterior"]
-    days = effects[effects["term"] == "Days"].set_index("level")
-    pd.testing.assert_series_equal(
-        days["REML"],
-        sleep.reml.random_effects["Subject"]["Days"],
-        check_names=False,
-        check_index_type=False,
-        check_index=False,
-    )
-    assert_allclose(days["posterior"], sleep.posterior.random_effects["Subject"]["Days"])
+def test_fits_may_come_in_a_list_or_by_name(sleep):
+    fits = [sleep.reml, sleep.posterior]
+    want = compare_estimates(*fits).table
+    for given in (fits, tuple(fits), {"REML": sleep.reml, "posterior": sleep.posterior}):
+        pd.testing.assert_frame_equal(compare_estimates(given).table, want)
+    assert compare_estimates({"a": sleep.reml, "b": sleep.ml}).names == ("a", "b")
+    assert compare_estimates(fits, names=["a", "b"]).names == ("a", "b")
+    with pytest.raises(ArgumentError, match="nothing to compare"):
+        compare_estimates([])
+
+
+def test_random_effects_side_by_side_with_their_spread(sleep):
+    effects = compare_estimates(sleep.reml, sleep.posterior, level=0.8).random_effects()
+    point = ["REML_estimate", "REML_std_error"]
+    draws = [f"posterior_{k}" for k in ("mean", "sd", "lower", "upper")]
+    assert list(effects.columns) == ["factor", "level", "term", *point, *draws]
+    days = effects[effects["term"] == "Days"]
+    levels = sleep.reml.random_effects["Subject"].index
+    assert days["level"].astype(str).tolist() == levels.astype(str).tolist()
+    b = sleep.posterior.datatree["posterior"]["b_Subject"].sel(Subject_term="Days").to_numpy()
+    b = b.reshape(-1, len(days))
+    for column, want in {
+        "REML_estimate": sleep.reml.random_effects["Subject"]["Days"],
+        "REML_std_error": sleep.reml.random_effects_se["Subject"]["Days"],
+        "posterior_mean": b.mean(axis=0),
+        "posterior_sd": b.std(axis=0, ddof=1),
+        "posterior_lower": np.quantile(b, 0.1, axis=0),
+        "posterior_upper": np.quantile(b, 0.9, axis=0),
+    }.items():
+        assert_allclose(days[column], want, rtol=1e-12)
+
+
+def test_a_model_without_factors_has_no_random_effects():
+    model = bl.Model("Reaction ~ Days", bl.load_dataset("sleepstudy"))
+    effects = compare_estimates(model.fit(), fake_posterior(model)).random_effects()
+    assert effects.empty
+    assert {"REML_estimate", "posterior_lower"} <= set(effects.columns)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +186,7 @@ def test_what_is_not_a_fit_is_refused(sleep):
         compare_estimates()
     with pytest.raises(ArgumentError, match="level=") as caught:
         compare_estimates(sleep.reml, level=95)
-    assert caught.value.fix == "level=0.95"
+    assert caught.value.fix == "level=0.95 gives 95 % intervals"
 
 
 def test_no_mode_where_none_is_computed(sleep):

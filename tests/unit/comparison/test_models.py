@@ -1,6 +1,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayeslmm as bl
@@ -26,6 +27,29 @@ def test_criteria_and_differences(sleep, plain):
     assert table.loc["slopes", "delta_bic"] == 0.0
 
 
+def test_fits_may_be_given_one_by_one(sleep, plain):
+    fits = {"slopes": sleep.reml, "plain": plain.fit()}
+    want = compare_models(fits).table
+    named = compare_models(*fits.values(), names=list(fits)).table
+    pd.testing.assert_frame_equal(named, want)
+    assert set(compare_models(*fits.values()).table["model"]) == {
+        sleep.model.formula.text,
+        plain.formula.text,
+    }
+    with pytest.raises(ArgumentError, match="two fits or more"):
+        compare_models(sleep.reml)
+    with pytest.raises(ArgumentError, match="'Model' is not a fit"):
+        compare_models(sleep.reml, sleep.model)
+
+
+def test_posteriors_without_log_likelihood_are_refused_in_words(sleep, plain):
+    bare = fake_posterior(sleep.model)
+    del bare.datatree["log_likelihood"]
+    with pytest.raises(ArgumentError, match="was stored for slopes") as caught:
+        compare_models({"slopes": bare, "plain": fake_posterior(plain, seed=2)})
+    assert caught.value.fix == "sample again with model.sample(log_likelihood=True)"
+
+
 def test_posteriors_by_loo(sleep, plain):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -45,7 +69,7 @@ def test_refusals_say_what_to_do(sleep, plain, penicillin):
         ({"a": sleep.reml, "b": sleep.posterior}, "sample every model"),
         ({"a": sleep.reml, "b": penicillin.reml}, "same rows"),
         ({"a": sleep.reml}, "compare_models"),
-        ([sleep.reml, sleep.ml], "compare_models"),
+        ([sleep.reml, sleep.ml], "refit all by ML"),
     ]
     for models, fix in cases:
         with pytest.raises(ArgumentError) as caught:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import bayeslmm as bl
 from bayeslmm.design.build import independent_columns
+from bayeslmm.design.columns import level_codes
 from bayeslmm.errors import RankDeficiencyWarning
 
 DATA = pd.DataFrame(
@@ -67,6 +68,70 @@ def test_new_levels_are_minus_one():
     np.testing.assert_array_equal(new.X, [[1, 1], [1, 2], [1, 3]])
 
 
+GAP = [308, 309, np.nan]
+TEXT, NUMBERS = ["308", "309", "310"], [308, 309, 310]
+
+
+@pytest.mark.parametrize("trained", [TEXT, pd.Categorical(TEXT), NUMBERS, pd.Categorical(NUMBERS)])
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (GAP, [0, 1, -1]),
+        (pd.array([308, 309, None], dtype="Int64"), [0, 1, -1]),
+        (pd.Categorical(GAP), [0, 1, -1]),
+        (pd.Series(["308", 309, 310.0], dtype=object), [0, 1, 2]),
+        (pd.Series([310, "none", None, "309.0"], dtype=object), [2, -1, -1, 1]),
+        (["309.0", "308", "0308"], [1, 0, -1]),
+        ([True, False, True], [-1, -1, -1]),
+    ],
+    ids=str,
+)
+def test_labels_match_as_text_or_numbers_each_by_itself(trained, values, expected):
+    data = pd.DataFrame(
+        {"y": np.sin(np.arange(12.0)), "g": pd.Series(trained)[np.tile([0, 1, 2], 4)].array}
+    )
+    coding = design("y ~ 1 + (1 | g)", data).encoding.coding["g"]
+    assert coding.codes(pd.DataFrame({"g": values})).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("levels", "values", "expected"),
+    [
+        (["nan", "1"], [np.nan, 1.0], [-1, 1]),
+        (["1", "0"], [True, False], [-1, -1]),
+        (["False", "True"], [True, False], [1, 0]),
+        (["1.0", "1"], [1, 2], [1, -1]),
+        ([0.5, 2.0], ["0.5", "2"], [0, 1]),
+        (pd.to_datetime(["2024-01-01", "2024-01-02"]), ["2024-01-02", "2024-01-03"], [1, -1]),
+        (["2024-01-01"], pd.to_datetime(["2024-01-01", "2024-01-02"]), [0, -1]),
+    ],
+    ids=str,
+)
+def test_level_codes(levels, values, expected):
+    assert level_codes(pd.Index(levels), pd.Series(values)).tolist() == expected
+
+
+def test_levels_of_a_fixed_factor_match_one_by_one():
+    data = DATA.assign(f=np.tile(["308", "309"], 12))
+    d = design("y ~ f + (1 | a)", data)
+    new = {"f": pd.Series(["308", 309, 308.0], dtype=object), "a": ["p"] * 3}
+    np.testing.assert_array_equal(d.for_new(new).X[:, 1], [0, 1, 0])
+
+
+def test_intervals_are_labels_of_text():
+    cut = pd.cut(DATA["x"], [-1, 1, 3, 10])
+    text = ["(-1, 1]", "(1, 3]", "(3, 10]"]
+    for column in (cut, cut.astype(object), pd.Series(pd.arrays.IntervalArray(cut))):
+        d = design("y ~ g + (1 | g) + (1 | g:a)", DATA.assign(g=column))
+        assert d.factors[0].levels.tolist() == d.coords["g"] == text
+        assert d.fixed_names == ("Intercept", "g[(1, 3]]", "g[(3, 10]]")
+        for new in (column, column.astype(str)):
+            again = d.for_new(DATA.assign(g=new))
+            np.testing.assert_array_equal(again.X, d.X)
+            for f, g in zip(again.factors, d.factors, strict=True):
+                np.testing.assert_array_equal(f.codes, g.codes)
+
+
 def test_aliased_columns_are_named_and_left_out():
     data = DATA.assign(x2=2 * DATA["x"] + 1, z=DATA["b"])
     with pytest.warns(RankDeficiencyWarning, match="columns `x2`, `z`"):
@@ -122,3 +187,23 @@ def test_coordinates():
     assert coords["fixed"] == ["Intercept", "x"]
     assert coords["a"] == ["p", "q"]
     assert coords["a_term"] == ["Intercept", "x"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "labels"),
+    [
+        (np.array([3, 4]), [3, 4]),
+        (pd.array([3, 4], dtype="Int64"), [3, 4]),
+        ([0.5, 1.5], ["0.5", "1.5"]),
+        (
+            pd.to_datetime(["2024-01-01", "2024-01-02"]),
+            ["2024-01-01 00:00:00", "2024-01-02 00:00:00"],
+        ),
+        (pd.Categorical([pd.Interval(0, 1), pd.Interval(1, 2)]), ["(0, 1]", "(1, 2]"]),
+    ],
+    ids=str,
+)
+def test_labels_of_dimensions_are_whole_numbers_or_text(levels, labels):
+    found = design("y ~ x + (1 | g)", DATA.assign(g=pd.Series(levels)[np.tile([0, 1], 12)].array))
+    assert found.coords["g"] == labels
+    assert {type(v) for v in found.coords["g"]} <= {int, str}

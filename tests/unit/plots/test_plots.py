@@ -123,6 +123,9 @@ def test_agreement_needs_two_fits(sleep):
     comparison = compare_estimates(sleep.reml, sleep.ml, sleep.posterior)
     figure = comparison.plot_random_effects()
     assert [a.get_title() for a in figure.axes] == ["Subject: Intercept", "Subject: Days"]
+    x, y = line(figure.axes[1], "D").get_data()
+    assert_allclose(x, sleep.reml.random_effects["Subject"]["Days"])
+    assert_allclose(y, sleep.posterior.random_effects["Subject"]["Days"])
     with pytest.raises(ArgumentError, match="two fits"):
         plot_agreement(comparison.random_effects(), ["REML"])
 

@@ -30,7 +30,9 @@ def test_default_scales_follow_the_data():
     assert priors.beta[0].sigma == digits(2.5 * sd)
     assert priors.beta[0].mu == pytest.approx(y.mean(), abs=0.05)
     assert priors.beta[1] == Normal(0, digits(2.5 * sd / np.std(x, ddof=1)))
-    assert priors.sd["g"][0] == priors.sigma == HalfStudentT(3, digits(sd))
+    assert priors.sigma == HalfStudentT(3, digits(sd))
+    away = x.mean() / np.std(x, ddof=1)
+    assert priors.sd["g"][0] == HalfStudentT(3, digits(sd * np.sqrt(1 + away**2)))
     assert priors.sd["g"][1] == HalfStudentT(3, digits(sd / np.std(x, ddof=1)))
     assert priors.corr == {"g": LKJ(1)}
     np.testing.assert_allclose(priors.centre, [0, x.mean()])
@@ -102,7 +104,9 @@ def test_links_other_than_identity():
         slopes(y=np.full(base.n, 3), trials=np.full(base.n, 4), family="binomial")
     )
     assert hits.beta[0].mu == pytest.approx(np.log(3), abs=0.05)
-    assert hits.sd["g"][0] == HalfStudentT(3, 1)
+    x = base.X[:, 1]
+    away = x.mean() / np.std(x, ddof=1)
+    assert hits.sd["g"][0] == HalfStudentT(3, digits(np.sqrt(1 + away**2)))
 
 
 def test_a_users_priors_win_and_the_narrow_name_over_the_wide():

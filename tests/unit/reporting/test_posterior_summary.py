@@ -2,6 +2,7 @@ import arviz_stats
 import numpy as np
 import pytest
 
+import bayeslmm as bl
 from bayeslmm.errors import ArgumentError
 from bayeslmm.reporting import summarise_posterior
 from tests.unit.comparison.fake_posterior import CHAINS, DRAWS, fake_posterior
@@ -61,6 +62,20 @@ def test_doubt_is_said(sleep):
     text = str(fake_posterior(sleep.model, ok=False).summary())
     assert "Convergence: in doubt" in text
     assert "37 of 1000 draws diverged" in text
+
+
+def test_without_factors_the_residual_has_its_own_heading():
+    model = bl.Model("Reaction ~ Days", bl.load_dataset("sleepstudy"))
+    for fit in (model.fit(), fake_posterior(model)):
+        text, page = str(fit.summary()), fit.summary()._repr_html_()
+        assert "\nResidual:\n" in text and "<b>Residual:</b>" in page
+        assert "Random effects" not in text and "Random effects" not in page
+
+
+def test_a_posterior_without_log_likelihood_is_summarised(sleep):
+    bare = fake_posterior(sleep.model)
+    del bare.datatree["log_likelihood"]
+    assert str(bare.summary()) == str(sleep.posterior.summary())
 
 
 def test_html(sleep):

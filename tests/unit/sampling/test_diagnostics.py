@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayeslmm.sampling import check_convergence
+from bayeslmm.sampling import check_convergence, record_diagnostics, recorded_diagnostics
 
 
 def tree(draws, *, diverging=0, deep=0, matrix=None):
@@ -74,6 +74,27 @@ def test_constants_by_construction_do_not_count(good):
     assert check_convergence(tree(good, matrix=R)).converged
     R[..., 0, 1] = R[..., 1, 0] = 0
     assert check_convergence(tree(good, matrix=R)).converged
+
+
+def test_correlations_are_named_as_in_every_table(good):
+    slow = np.tanh(np.linspace(-1, 1, 500) + np.zeros((4, 1)))
+    R = np.ones((4, 500, 2, 2))
+    R[..., 0, 1] = R[..., 1, 0] = slow
+    found = check_convergence(tree(good, matrix=R))
+    assert found.rhat_of == found.ess_bulk_of == "corr_g[x0, x1]"
+
+
+def test_diagnostics_travel_with_the_tree(good):
+    one = tree(good, diverging=2)
+    assert recorded_diagnostics(one) is None
+    for draws in (good, good * [0.0, 1.0]):  # an infinite R-hat too
+        found = check_convergence(tree(draws, diverging=2))
+        record_diagnostics(one, found)
+        assert isinstance(one.attrs["diagnostics"], str)
+        assert recorded_diagnostics(one) == found
+    for damaged in ("{", "[]", '{"rhat": 1.0}', '"x"'):
+        one.attrs["diagnostics"] = damaged
+        assert recorded_diagnostics(one) is None
 
 
 def test_a_chain_that_never_moved(good):
