@@ -18,9 +18,9 @@ __version__ = "0.1.0"
 # that `import bayeslmm` loads neither PyMC nor ArviZ nor matplotlib.
 _PUBLIC = {
     "Model": "model",
-    "fit": "model",
-    "load": "model",
-    "sample": "model",
+    "fit": "calls",
+    "load": "calls",
+    "sample": "calls",
     "PointFit": "fits",
     "PosteriorFit": "fits",
     "compare_estimates": "comparison",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +13,6 @@ from bayeslmm.design.build import NaAction
 from bayeslmm.design.describe import Description, describe
 from bayeslmm.errors import ArgumentError, DataWarning, PriorError, suggest, warn
 from bayeslmm.families import Family, resolve_family
-from bayeslmm.families.resolve import FAMILIES
 from bayeslmm.fits import PointFit, PosteriorFit
 from bayeslmm.fitting import announce, fit_point
 from bayeslmm.formula import FormulaSpec, parse_formula, update_formula
@@ -23,7 +20,7 @@ from bayeslmm.priors import Prior, PriorSet, resolve_priors
 from bayeslmm.results.definition import ModelDefinition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 Weights = str | Sequence[float] | None
 _SAMPLE_WORDS = frozenset(
@@ -339,102 +336,6 @@ class Model:
             rank_deficient=self._arguments["rank_deficient"],
             extra_names=tuple(self._extra_namespace),
         )
-
-
-def fit(
-    formula: str, data: Any, *, method: Any = None, strict: bool = False, **model: Any
-) -> PointFit:
-    """Point estimates in one call; keyword arguments are those of `Model`.
-
-    Examples
-    --------
-    >>> import bayeslmm as bl
-    >>> fit = bl.fit("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff"))
-    >>> round(fit.variance_components["Batch"], 2)
-    1764.05
-    """
-    arguments, rest = _split(model)
-    return Model(formula, data, **arguments).fit(method, strict=strict, **rest)
-
-
-def sample(formula: str, data: Any, **arguments: Any) -> PosteriorFit:
-    """Posterior draws in one call; keyword arguments are those of `Model` and ``Model.sample``."""
-    model, rest = _split(arguments)
-    return Model(formula, data, **model).sample(**rest)
-
-
-def load(
-    path: str | Path, *, extra_namespace: Mapping[str, Callable[..., Any]] | None = None
-) -> PointFit | PosteriorFit:
-    """Read a fit written by ``fit.save``.
-
-    The model is built again from the formula and the data in the file, which runs
-    allow-listed functions only; estimates and draws are those that were saved.
-
-    Parameters
-    ----------
-    path : str or Path
-    extra_namespace : mapping, optional
-        Functions of your own that the formula used; they are never stored.
-
-    Raises
-    ------
-    ArgumentError
-        No such file, or functions are missing in ``extra_namespace``.
-    FileFormatError
-        Not a file of this package, or one of a newer version.
-    """
-    from bayeslmm.results.storage import read_fit
-
-    definition, estimate, datatree = read_fit(path)
-    missing = set(definition.extra_names) - set(extra_namespace or {})
-    if missing:
-        raise ArgumentError(
-            "the formula uses functions that are not stored in the file: "
-            f"{', '.join(sorted(missing))}.",
-            fix="pass them: bl.load(path, extra_namespace={...})",
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said when the model was made
-        model = Model(
-            definition.formula,
-            definition.data,
-            family=FAMILIES[definition.family](definition.link),
-            priors=definition.priors,
-            weights=definition.weights,
-            offset=definition.offset,
-            na_action=definition.na_action,  # type: ignore[arg-type]
-            rank_deficient=definition.rank_deficient,  # type: ignore[arg-type]
-            extra_namespace=extra_namespace,
-        )
-    if estimate is not None:
-        return PointFit(model.design, estimate, definition, model.priors)
-    from bayeslmm.sampling import check_convergence, recorded_diagnostics
-
-    assert datatree is not None
-    diagnostics = recorded_diagnostics(datatree) or check_convergence(datatree)
-    return PosteriorFit(model.design, datatree, diagnostics, definition, model.priors)
-
-
-_MODEL_ARGUMENTS = frozenset(
-    {
-        "family",
-        "priors",
-        "groups",
-        "weights",
-        "offset",
-        "residual",
-        "na_action",
-        "rank_deficient",
-        "extra_namespace",
-    }
-)
-
-
-def _split(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments of `Model`, and the others."""
-    own = {k: v for k, v in arguments.items() if k in _MODEL_ARGUMENTS}
-    return own, {k: v for k, v in arguments.items() if k not in own}
 
 
 def _mapping(argument: str, given: Any, example: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-
 _MOST_DECIMALS = 8
 
 STYLE = (

@@ -10,10 +10,10 @@ import numpy as np
 from bayeslmm.design import Design, NewRows
 from bayeslmm.design.design import FloatArray
 from bayeslmm.families import Family
+from bayeslmm.priors.names import effects_name
 from bayeslmm.results.labels import padded
-
-# Draws are taken through the rows in pieces of about this many numbers.
-_CHUNK = 4_000_000
+from bayeslmm.sampling.linear import chunks
+from bayeslmm.sampling.linear import linear_predictor as predictor_of_draws
 
 
 def linear_predictor(
@@ -25,38 +25,27 @@ def linear_predictor(
     ----------
     rows : Design or NewRows
         n rows.
-    beta : ndarray, shape (..., p)
-        Leading dimensions (draws) are kept.
-    b : sequence of ndarray, each (..., J, K), or None
+    beta : ndarray, shape (p,) or (draws, p)
+    b : sequence of ndarray, each (J, K) or (draws, J, K), or None
         Random effects by factor; None leaves them out. A level the fit never
         saw contributes nothing.
 
     Returns
     -------
-    ndarray, shape (..., n)
+    ndarray, shape (n,) or (draws, n)
     """
-    if beta.ndim == 1:
-        return _one_predictor(rows, beta, b)
-    eta = beta @ rows.X.T + rows.offset
-    for f, effects in zip(rows.factors, b, strict=True) if b is not None else ():
-        known = f.codes >= 0
-        # an unseen level has code -1: read the last one, and count it as zero
-        at_rows = effects[..., f.codes, :]
-        eta = eta + np.where(known, np.einsum("nk,...nk->...n", f.columns, at_rows), 0.0)
-    return np.asarray(eta)
-
-
-def _one_predictor(
-    rows: Design | NewRows, beta: FloatArray, b: Sequence[FloatArray] | None
-) -> FloatArray:
-    """Column by column: a row has the same value, to the bit, whatever rows stand beside it."""
+    effects = list(zip(rows.factors, b, strict=True)) if b is not None else []
+    if beta.ndim > 1:
+        draws = {"beta": beta} | {effects_name(f.name): e for f, e in effects}
+        return predictor_of_draws(rows.X, rows.offset, [f for f, _ in effects], draws)
+    # column by column: a row has the same value, to the bit, whatever rows stand beside it
     eta = np.array(rows.offset)
     for j, coefficient in enumerate(beta):
         eta += rows.X[:, j] * coefficient
-    for f, effects in zip(rows.factors, b, strict=True) if b is not None else ():
+    for f, values in effects:
         known = f.codes >= 0
         for k in range(f.n_columns):
-            eta += np.where(known, f.columns[:, k] * effects[f.codes, k], 0.0)
+            eta += np.where(known, f.columns[:, k] * values[f.codes, k], 0.0)
     return eta
 
 
@@ -83,9 +72,7 @@ def mean_over_draws(
     b : sequence of ndarray, each (draws, J, K), or None
     """
     total = np.zeros(rows.n)
-    size = max(1, _CHUNK // max(rows.n, 1))
-    for first in range(0, len(beta), size):
-        part = slice(first, first + size)
+    for part in chunks(len(beta), rows.n):
         effects = [e[part] for e in b] if b is not None else None
         total += expected(family, rows, linear_predictor(rows, beta[part], effects)).sum(axis=0)
     return total / len(beta)

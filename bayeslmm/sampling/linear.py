@@ -39,7 +39,7 @@ def linear_predictor(
     if X.shape[1]:
         eta = draws["beta"] @ X.T + offset
     else:
-        n_draws = draws[effects_name(factors[0].name)].shape[0]
+        n_draws = len(next(iter(draws.values())))
         eta = np.tile(np.asarray(offset, dtype=np.float64), (n_draws, 1))
     for f in factors:
         b, known = draws[effects_name(f.name)], f.codes >= 0

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 import bayeslmm as bl
-from bayeslmm.prediction import linear, linear_predictor, mean_over_draws
+from bayeslmm.prediction import linear_predictor, mean_over_draws
+from bayeslmm.sampling import linear as sampling_linear
 
 
 def parts():
@@ -47,7 +48,7 @@ def test_mean_over_draws_in_pieces(monkeypatch):
     design, beta, b = parts()
     whole = mean_over_draws(design.family, design, beta, b)
     np.testing.assert_allclose(whole, linear_predictor(design, beta, b).mean(axis=0), atol=1e-14)
-    monkeypatch.setattr(linear, "_CHUNK", 60)  # two draws at a time, the last one alone
+    monkeypatch.setattr(sampling_linear, "CHUNK", 60)  # two draws at a time, the last one alone
     np.testing.assert_allclose(mean_over_draws(design.family, design, beta, b), whole, atol=1e-14)
 
 
