@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, Factor
-from bayeslmm.design.design import FloatArray
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.errors import (
     ArgumentError,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.design.design import FloatArray
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.errors import ArgumentError
 from bayeslmm.priors import PriorSet

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.comparison.kinds import PointLike, PosteriorLike
 from bayeslmm.design import Design
-from bayeslmm.design.design import FloatArray
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.engine.gaussian.variances import correlated_pairs
 from bayeslmm.errors import ArgumentError

@@ -27,10 +27,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.comparison.kinds import Fit, PosteriorLike, is_posterior
 from bayeslmm.comparison.parameters import Parameter, parameters, point_estimates
 from bayeslmm.comparison.tables import percent
-from bayeslmm.design.design import FloatArray
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.priors import Flat, PriorSet
 

@@ -12,7 +12,7 @@ import pandas as pd
 from formulae import design_matrices
 from formulae.environment import Environment
 
-from bayeslmm.design.design import FloatArray
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design.failures import explained, place_of
 from bayeslmm.errors import DataError, UnseenLevelError
 from bayeslmm.formula.allowed import display

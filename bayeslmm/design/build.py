@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arrays import BoolArray, FloatArray, IntArray
 from bayeslmm.data.table import to_frame
 from bayeslmm.design.basis import Basis
 from bayeslmm.design.checks import (
@@ -17,9 +18,10 @@ from bayeslmm.design.checks import (
     predictor_names,
 )
 from bayeslmm.design.columns import ColumnKind, read_predictors
-from bayeslmm.design.design import BoolArray, Design, FloatArray, IntArray, Rows
+from bayeslmm.design.design import Design
 from bayeslmm.design.encoding import Encoding, LevelCoding
 from bayeslmm.design.response import read_response
+from bayeslmm.design.rows import Rows
 from bayeslmm.errors import (
     ArgumentError,
     DataError,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bayeslmm.design.design import Factor, FloatArray
+from bayeslmm.arrays import FloatArray
+from bayeslmm.design.rows import Factor
 from bayeslmm.errors import ArgumentError, DataError, UnknownColumnError, suggest
 from bayeslmm.families import Family
 from bayeslmm.formula.spec import FormulaSpec, Name

@@ -10,7 +10,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bayeslmm.design.design import Design, Factor
+from bayeslmm.design.design import Design
+from bayeslmm.design.rows import Factor
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.data.table import to_frame
 from bayeslmm.design.basis import Basis
 from bayeslmm.design.columns import ColumnKind, apply_kinds, level_codes, level_labels
-from bayeslmm.design.design import Factor, FloatArray, IntArray, NewRows, TermColumns
+from bayeslmm.design.rows import Factor, NewRows, TermColumns
 from bayeslmm.errors import ArgumentError, DataError, UnknownColumnError, suggest
 from bayeslmm.formula.spec import Name, RandomTerm
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design.basis import evaluate
 from bayeslmm.design.columns import (
     holds_times,
@@ -17,7 +18,7 @@ from bayeslmm.design.columns import (
     sorted_levels,
     unboxed,
 )
-from bayeslmm.design.design import Design, FloatArray
+from bayeslmm.design.design import Design
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families import Family
 from bayeslmm.formula.allowed import display

@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-type FloatArray = NDArray[np.float64]
-type IntArray = NDArray[np.int64]
+from bayeslmm.arrays import FloatArray, IntArray
 
 
 @njit(cache=True)

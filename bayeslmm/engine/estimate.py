@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bayeslmm.engine.blocks import FloatArray
+from bayeslmm.arrays import FloatArray
 from bayeslmm.outcomes import FitStatus
 
 Method = Literal["REML", "ML", "MAP"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bayeslmm.engine.blocks import FloatArray
+from bayeslmm.arrays import FloatArray
 
 
 def eliminate_full(T: FloatArray, A: FloatArray, B: FloatArray, S: FloatArray) -> float:

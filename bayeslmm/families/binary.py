@@ -8,12 +8,12 @@ from typing import ClassVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.errors import DataError
 from bayeslmm.families.family import (
     NO_AUXILIARY,
     Auxiliary,
     Family,
-    FloatArray,
     check_counts,
     check_finite,
 )

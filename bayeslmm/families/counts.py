@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayeslmm.families.family import NO_AUXILIARY, Auxiliary, Family, FloatArray, check_counts
+from bayeslmm.arrays import FloatArray
+from bayeslmm.families.family import NO_AUXILIARY, Auxiliary, Family, check_counts
 
 
 @dataclass(frozen=True, init=False, repr=False)

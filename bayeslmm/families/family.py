@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.errors import ArgumentError, DataError
 from bayeslmm.families.links import Link, resolve_link
 
-type FloatArray = NDArray[np.float64]
 type Auxiliary = Mapping[str, ArrayLike]
 
 NO_AUXILIARY: Auxiliary = {}

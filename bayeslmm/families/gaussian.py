@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayeslmm.families.family import NO_AUXILIARY, Auxiliary, Family, FloatArray, check_finite
+from bayeslmm.arrays import FloatArray
+from bayeslmm.families.family import NO_AUXILIARY, Auxiliary, Family, check_finite
 
 HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 

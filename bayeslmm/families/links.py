@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.errors import ArgumentError, suggest
-
-type FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Literal
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.design.design import FloatArray
 from bayeslmm.errors import ArgumentError
 from bayeslmm.priors import PriorSet
 from bayeslmm.results.definition import ModelDefinition

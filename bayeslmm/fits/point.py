@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.design.design import FloatArray
 from bayeslmm.design.response import checked_response
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.errors import AttributeRefused, check_level

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.design.design import FloatArray
 from bayeslmm.errors import AttributeRefused, check_level
 from bayeslmm.fits.fit import Effects, Fit, unknown_effects
 from bayeslmm.prediction import mean_over_draws, placed, rows_to_predict

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Factor
-from bayeslmm.design.design import FloatArray
 from bayeslmm.errors import ArgumentError, suggest
 from bayeslmm.plots.drawable import DrawableFit, find_factor, is_posterior
 from bayeslmm.plots.style import BLUE, GREY, ORANGE, panels

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Factor
-from bayeslmm.design.design import FloatArray
 from bayeslmm.errors import ArgumentError
 from bayeslmm.plots.drawable import DrawableFit, find_factor, is_posterior
 from bayeslmm.plots.style import BLUE, GREY, INK, ORANGE, panels

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, NewRows
-from bayeslmm.design.design import FloatArray
 from bayeslmm.families import Family
 from bayeslmm.priors.names import effects_name
 from bayeslmm.results.labels import padded

@@ -37,14 +37,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.priors.lkj import LKJ
 from bayeslmm.priors.names import INTERCEPT
 from bayeslmm.priors.positive import HalfStudentT
-from bayeslmm.priors.prior import FloatArray, Prior
+from bayeslmm.priors.prior import Prior
 from bayeslmm.priors.real import Normal
 
 if TYPE_CHECKING:
-    from bayeslmm.design.design import Design, Factor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.rows import Factor
 
 CORRELATION = LKJ(1.0)
 OVERDISPERSION = HalfStudentT(3, 10)

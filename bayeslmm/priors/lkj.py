@@ -19,7 +19,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayeslmm.priors.prior import FloatArray, Prior, Size, Support
+from bayeslmm.arrays import FloatArray
+from bayeslmm.priors.prior import Prior, Size, Support
 
 
 def partial_shapes(eta: float, dim: int) -> FloatArray:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from bayeslmm.design.design import Design, Factor
+    from bayeslmm.design.design import Design
+    from bayeslmm.design.rows import Factor
 
 INTERCEPT = "Intercept"
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayeslmm.priors.prior import FloatArray, ScalarPrior, Size, Support
+from bayeslmm.arrays import FloatArray
+from bayeslmm.priors.prior import ScalarPrior, Size, Support
 from bayeslmm.priors.real import HALF_LOG_2PI, log_student_constant
 
 

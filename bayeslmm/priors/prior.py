@@ -10,9 +10,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.errors import PriorError
 
-type FloatArray = NDArray[np.float64]
 type Support = Literal["real", "positive", "correlation"] | tuple[float, float]
 type Size = int | tuple[int, ...] | None
 

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.errors import PriorError
-from bayeslmm.priors.prior import FloatArray, ScalarPrior, Size, Support
+from bayeslmm.priors.prior import ScalarPrior, Size, Support
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.priors.lkj import LKJ
 from bayeslmm.priors.names import INTERCEPT, corr_name, of, sd_name
-from bayeslmm.priors.prior import FloatArray, Prior
+from bayeslmm.priors.prior import Prior
 from bayeslmm.priors.real import Flat, Normal, StudentT
 
 if TYPE_CHECKING:

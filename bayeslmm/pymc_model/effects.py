@@ -12,7 +12,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from bayeslmm.design.design import Factor
+from bayeslmm.design.rows import Factor
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.lkj import partial_shapes
 from bayeslmm.priors.names import corr_name, effects_name, sd_name, term_dim, term_dim_bis

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.comparison.kinds import PosteriorLike
 from bayeslmm.comparison.parameters import Parameter, parameters
 from bayeslmm.comparison.tables import Table, decimals, number, percent, tail_labels
-from bayeslmm.design.design import FloatArray
 from bayeslmm.errors import check_level
 from bayeslmm.reporting.sections import Section, Summary, aliased_lines, size_lines
 from bayeslmm.results.posterior import parameter_draws

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, Factor
-from bayeslmm.design.design import FloatArray
 
 
 def effects_by_factor(

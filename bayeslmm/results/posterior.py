@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.design.design import FloatArray
 from bayeslmm.results.tables import tail, variance_keys
 
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bayeslmm.design.design import Design, Factor, FloatArray
+from bayeslmm.arrays import FloatArray
+from bayeslmm.design.design import Design
+from bayeslmm.design.rows import Factor
 from bayeslmm.priors.names import effects_name, informative_rows
 
 CHUNK = 2_000_000

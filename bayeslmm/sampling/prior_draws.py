@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayeslmm.design.design import Design, Factor, FloatArray
+from bayeslmm.arrays import FloatArray
+from bayeslmm.design.design import Design
+from bayeslmm.design.rows import Factor
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.names import corr_name, effects_name, sd_name
 

@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from bayeslmm.design.design import Design, FloatArray
+from bayeslmm.arrays import FloatArray
+from bayeslmm.design.design import Design
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.names import (
     corr_name,

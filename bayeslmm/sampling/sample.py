@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.design.design import Design, FloatArray
+from bayeslmm.arrays import FloatArray
+from bayeslmm.design.design import Design
 from bayeslmm.errors import (
     ArgumentError,
     DataWarning,

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.design.design import Design, Factor, Rows, TermColumns
+from bayeslmm.design.design import Design
+from bayeslmm.design.rows import Factor, Rows, TermColumns
 from bayeslmm.errors import Place
 from bayeslmm.families import resolve_family
 from bayeslmm.formula.spec import Expression, FormulaSpec

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray
+from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.engine.gaussian.newton import Criterion, descend
 from bayeslmm.engine.gaussian.objective import Objective, Point
 from bayeslmm.engine.gaussian.parameters import Layout, lower_factor, term_blocks

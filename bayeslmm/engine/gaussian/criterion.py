@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
+from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.blocks import (
-    FloatArray,
-    IntArray,
     eliminate,
     mirror,
     update_ancestor,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.design import Design, Factor
-from bayeslmm.engine.blocks import FloatArray, IntArray
 from bayeslmm.engine.gaussian.working import Coordinates, choose_coordinates, to_working
 
 # Share of couplings that are not zero, and number of columns, from which matrix

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.engine.blocks import FloatArray
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossproducts
 from bayeslmm.engine.gaussian.map_prior import fixed_prior, variance_prior

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray, IntArray, fold_directions
+from bayeslmm.arrays import BoolArray, FloatArray, IntArray
+from bayeslmm.engine.blocks import fold_directions
 from bayeslmm.engine.gaussian.criterion import Factorisation, Solution, scale_rows
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.engine.blocks import FloatArray
 from bayeslmm.engine.gaussian.criterion import FixedPrior
 from bayeslmm.engine.gaussian.objective import VariancePrior
 from bayeslmm.engine.gaussian.parameters import Layout

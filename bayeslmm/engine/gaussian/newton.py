@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray, IntArray
+from bayeslmm.arrays import BoolArray, FloatArray, IntArray
 from bayeslmm.engine.gaussian.objective import Point
 
 type Criterion = Callable[[FloatArray], Point]

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray
+from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.engine.gaussian.criterion import (
     Factorisation,
     FixedPrior,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray
+from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.engine.gaussian.boundary import false_boundary, settle_zeros
 from bayeslmm.engine.gaussian.newton import Counted, descend, newton_step, quasi_newton
 from bayeslmm.engine.gaussian.objective import Objective, Point

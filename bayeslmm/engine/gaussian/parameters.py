@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayeslmm.arrays import BoolArray, FloatArray, IntArray
 from bayeslmm.design import Design
-from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray, IntArray
 from bayeslmm.engine.gaussian.working import Coordinates
 
 # Entries of T this far below the others are rounding of an exact zero.

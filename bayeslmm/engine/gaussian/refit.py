@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.design import Design
-from bayeslmm.engine.blocks import FloatArray, IntArray
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.engine.gaussian.criterion import flatten_above
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossproducts

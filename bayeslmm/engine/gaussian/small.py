@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.blocks import (
-    FloatArray,
-    IntArray,
     eliminate,
     fold_directions,
     mirror,

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.design import Design, Factor
-from bayeslmm.design.design import BoolArray
-from bayeslmm.engine.blocks import FloatArray
 
 
 def correlated_pairs(factor: Factor) -> list[tuple[int, int]]:

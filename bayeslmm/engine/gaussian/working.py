@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, Factor
-from bayeslmm.engine.blocks import FloatArray
 
 
 @dataclass(frozen=True, eq=False, slots=True)
