@@ -215,21 +215,14 @@ def _apply_inverse(
     sparse: int,
     first: int,
     i: int,
-    parents: IntArray,
-    places: IntArray,
-    widths: IntArray,
-    own: FloatArray,
-    own_base: IntArray,
-    by_value: FloatArray,
-    value_base: IntArray,
-    by_dense: FloatArray,
-    dense_base: IntArray,
-    dense_width: IntArray,
+    up: Any,
 ) -> None:
     """Multiply F by the unscaled inverse among a level's columns: sparse, ancestors, fixed.
 
     The blocks of ancestors lie in flat arrays (see `walk_back`), since each has its own shape.
     """
+    parents, places, widths, own, own_base = up[:5]
+    by_value, value_base, by_dense, dense_base, dense_width = up[5:10]
     k, K = at.shape[0], F.shape[1]
     reach = 0
     for a in range(len(widths)):
@@ -321,20 +314,8 @@ def walk_back(
     by_value, by_dense : ndarray, shapes (nnz, K), (J, d, K)
         P between the level's columns and its others (empty unless ``keep``).
     """
-    (
-        parents,
-        places,
-        widths,
-        own,
-        own_base,
-        p_value,
-        value_base,
-        p_dense,
-        dense_base,
-        dense_width,
-        coef,
-        coef_base,
-    ) = up
+    parents, _, widths = up[:3]
+    coef, coef_base = up[10:]
     J, K = A.shape[0], T.shape[0]
     d, m = dense.shape[1] - 1, P.shape[0]
     reach = 0
@@ -387,45 +368,9 @@ def walk_back(
             for c in range(K):
                 s -= AT[a, c] * u[i, c]
             g[i, a] = s
-        _apply_inverse(
-            P,
-            at[:k],
-            F,
-            H,
-            sparse,
-            start[i],
-            i,
-            parents,
-            places,
-            widths,
-            own,
-            own_base,
-            p_value,
-            value_base,
-            p_dense,
-            dense_base,
-            dense_width,
-        )
+        _apply_inverse(P, at[:k], F, H, sparse, start[i], i, up)
         if curvature:
-            _apply_inverse(
-                P,
-                at[:k],
-                B,
-                HB,
-                sparse,
-                start[i],
-                i,
-                parents,
-                places,
-                widths,
-                own,
-                own_base,
-                p_value,
-                value_base,
-                p_dense,
-                dense_base,
-                dense_width,
-            )
+            _apply_inverse(P, at[:k], B, HB, sparse, start[i], i, up)
         for c in range(K):
             for e in range(K):
                 rest[e] = 1.0 if e == c else 0.0
