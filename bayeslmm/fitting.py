@@ -60,6 +60,15 @@ def variance_uncertainty(design: Design, estimate: Estimate, priors: PriorSet) -
     return gaussian.variance_uncertainty(design, estimate, priors)
 
 
+def conditional_covariances(
+    design: Design, estimate: Estimate, priors: PriorSet
+) -> tuple[FloatArray, ...]:
+    """Covariances of the random effects given the rest, by the engine that made the estimate."""
+    from bayeslmm.engine import gaussian
+
+    return gaussian.conditional_covariances(design, estimate, priors)
+
+
 def sample_design(
     design: Design, priors: PriorSet, **options: Any
 ) -> tuple[xr.DataTree, Diagnostics]:

@@ -16,12 +16,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from bayeslmm.arrays import FloatArray, IntArray
+from bayeslmm.engine.compiled import kernel
 
 
-@njit(cache=True)
+@kernel()
 def _factor_level(A: FloatArray, T: FloatArray, AT: FloatArray, L: FloatArray) -> float:
     """Cholesky factor of T'AT + I into L, AT beside it; log-determinant returned."""
     K = T.shape[0]
@@ -47,7 +47,7 @@ def _factor_level(A: FloatArray, T: FloatArray, AT: FloatArray, L: FloatArray) -
     return logdet
 
 
-@njit(cache=True)
+@kernel()
 def _forward(L: FloatArray, T: FloatArray, x: FloatArray, out: FloatArray) -> None:
     """Solve L out = T'x for one vector."""
     K = L.shape[0]
@@ -60,7 +60,7 @@ def _forward(L: FloatArray, T: FloatArray, x: FloatArray, out: FloatArray) -> No
         out[a] = s / L[a, a]
 
 
-@njit(cache=True)
+@kernel()
 def _backward(L: FloatArray, x: FloatArray) -> None:
     """Solve L' x = x in place."""
     K = L.shape[0]
@@ -71,7 +71,7 @@ def _backward(L: FloatArray, x: FloatArray) -> None:
         x[a] = s / L[a, a]
 
 
-@njit(cache=True)
+@kernel()
 def mirror(S: FloatArray) -> None:
     """Copy the lower triangle of a square matrix onto its upper one, in place, tile by tile."""
     n, tile = len(S), 32
@@ -83,7 +83,7 @@ def mirror(S: FloatArray) -> None:
                     S[j, i] = S[i, j]
 
 
-@njit(cache=True)
+@kernel()
 def eliminate(
     T: FloatArray,
     A: FloatArray,
@@ -146,7 +146,7 @@ def eliminate(
     return logdet
 
 
-@njit(cache=True)
+@kernel()
 def update_ancestor(
     T: FloatArray,
     A: FloatArray,
@@ -206,41 +206,147 @@ def update_ancestor(
                 dense_up[j, t, a] -= s
 
 
-@njit(cache=True)
+@kernel()
+def _invert(M: FloatArray, out: FloatArray) -> None:
+    """Inverse of a small square matrix, which is overwritten."""
+    K = M.shape[0]
+    for a in range(K):
+        for b in range(K):
+            out[a, b] = 1.0 if a == b else 0.0
+    for c in range(K):
+        best = c
+        for a in range(c + 1, K):
+            if abs(M[a, c]) > abs(M[best, c]):
+                best = a
+        for b in range(K):
+            M[c, b], M[best, b] = M[best, b], M[c, b]
+            out[c, b], out[best, b] = out[best, b], out[c, b]
+        pivot = M[c, c]
+        for b in range(K):
+            M[c, b] /= pivot
+            out[c, b] /= pivot
+        for a in range(K):
+            x = M[a, c]
+            if a != c and x != 0.0:
+                for b in range(K):
+                    M[a, b] -= x * M[c, b]
+                    out[a, b] -= x * out[c, b]
+
+
+@kernel()
+def _marginal_pieces(
+    L: FloatArray,
+    T: FloatArray,
+    A: FloatArray,
+    AT: FloatArray,
+    E: FloatArray,
+    X: FloatArray,
+    Y: FloatArray,
+    M: FloatArray,
+) -> None:
+    """E = T D^-1, X = T D^-1 T' and Y = (I + A T T')^-1 of one level, from D = L L'.
+
+    Y is I - A X as well, which would cancel where the data outweigh the residual.
+    """
+    K = L.shape[0]
+    if K == 1:
+        D = L[0, 0] * L[0, 0]
+        E[0, 0], X[0, 0], Y[0, 0] = T[0, 0] / D, T[0, 0] * T[0, 0] / D, 1.0 / D
+        return
+    for b in range(K):
+        for a in range(K):
+            s = T[b, a]
+            for c in range(a):
+                s -= L[a, c] * E[b, c]
+            E[b, a] = s / L[a, a]
+    for a in range(K):
+        for b in range(a + 1):
+            s = 0.0
+            for c in range(K):
+                s += E[a, c] * E[b, c]
+            X[a, b] = s
+            X[b, a] = s
+    for b in range(K):
+        _backward(L, E[b])
+    for a in range(K):
+        for b in range(K):
+            s = 1.0 if a == b else 0.0
+            for c in range(K):
+                s += AT[a, c] * T[b, c]
+            M[a, b] = s
+    _invert(M, Y)
+
+
+@kernel()
+def _own_product(
+    C: FloatArray, at: IntArray, k: int, B: FloatArray, Q: FloatArray, W: FloatArray
+) -> None:
+    """W = B'CB for the k columns ``at``, from the lower triangle of C; rows ascend."""
+    K = B.shape[1]
+    if K == 1:
+        total = 0.0
+        for a in range(k):
+            row = C[at[a]]
+            s = 0.0
+            for b in range(a):
+                s += row[at[b]] * B[b, 0]
+            total += B[a, 0] * (2.0 * s + row[at[a]] * B[a, 0])
+        W[0, 0] = total
+        return
+    for c in range(K):
+        for e in range(K):
+            W[c, e] = 0.0
+    for a in range(k):
+        row = C[at[a]]
+        for c in range(K):
+            Q[0, c] = 0.5 * row[at[a]] * B[a, c]
+        for b in range(a):
+            x = row[at[b]]
+            for c in range(K):
+                Q[0, c] += x * B[b, c]
+        for c in range(K):
+            for e in range(K):
+                W[c, e] += B[a, c] * Q[0, e] + Q[0, c] * B[a, e]
+
+
+@kernel()
 def _apply_inverse(
-    P: FloatArray,
+    C: FloatArray,
     at: IntArray,
-    F: FloatArray,
-    out: FloatArray,
+    k: int,
+    B: FloatArray,
+    Q: FloatArray,
     sparse: int,
     first: int,
     i: int,
     up: Any,
 ) -> None:
-    """Multiply F by the unscaled inverse among a level's columns: sparse, ancestors, fixed.
+    """Q = (inverse among a level's columns: sparse, ancestors, fixed) B.
 
     The blocks of ancestors lie in flat arrays (see `walk_back`), since each has its own shape.
     """
     parents, places, widths, own, own_base = up[:5]
     by_value, value_base, by_dense, dense_base, dense_width = up[5:10]
-    k, K = at.shape[0], F.shape[1]
+    K = B.shape[1]
     reach = 0
-    for a in range(len(widths)):
-        reach += widths[a]
+    for n in range(len(widths)):
+        reach += widths[n]
     for a in range(k):
         for c in range(K):
-            out[a, c] = 0.0
+            Q[a, c] = 0.0
+    for a in range(k):
         if sparse <= a < sparse + reach:
             continue
-        row = P[at[a]]
-        for b in range(sparse):
+        row = C[at[a]]
+        for b in range(a + 1):
+            if sparse <= b < sparse + reach:
+                continue
             x = row[at[b]]
             for c in range(K):
-                out[a, c] += x * F[b, c]
-        for b in range(sparse + reach, k):
-            x = row[at[b]]
-            for c in range(K):
-                out[a, c] += x * F[b, c]
+                Q[a, c] += x * B[b, c]
+            if b < a:
+                for c in range(K):
+                    Q[b, c] += x * B[a, c]
     local = sparse
     for n in range(len(widths)):
         j, width = parents[n, i], widths[n]
@@ -249,22 +355,22 @@ def _apply_inverse(
             for b in range(width):
                 x = own[own_base[n] + (j * width + r) * width + b]
                 for c in range(K):
-                    out[here, c] += x * F[local + b, c]
+                    Q[here, c] += x * B[local + b, c]
             for b in range(sparse):
                 x = by_value[value_base[n] + places[n, first + b] * width + r]
                 for c in range(K):
-                    out[here, c] += x * F[b, c]
-                    out[b, c] += x * F[here, c]
+                    Q[here, c] += x * B[b, c]
+                    Q[b, c] += x * B[here, c]
             for b in range(local + width, k):
                 t = b - local - width
                 x = by_dense[dense_base[n] + (j * dense_width[n] + t) * width + r]
                 for c in range(K):
-                    out[here, c] += x * F[b, c]
-                    out[b, c] += x * F[here, c]
+                    Q[here, c] += x * B[b, c]
+                    Q[b, c] += x * B[here, c]
         local += width
 
 
-@njit(cache=True)
+@kernel()
 def walk_back(
     T: FloatArray,
     A: FloatArray,
@@ -272,158 +378,287 @@ def walk_back(
     column: IntArray,
     value: FloatArray,
     dense: FloatArray,
-    P: FloatArray,
-    coefficients: FloatArray,
+    C: FloatArray,
+    v: FloatArray,
     up: Any,
-    curvature: bool,
     keep: bool,
 ) -> Any:
     """Quantities of each level, once the remainder and its ancestors are solved.
 
     Parameters
     ----------
-    T, A, start, column, value, dense
+    T, A, start, column, dense
         As `eliminate` found them; the last dense column is c_i, the response.
-    P : ndarray, shape (m, m)
-        Lambda C Lambda' of the remainder without the response: its inverse on
-        the scale of the columns. Rows of columns to condition on are zero.
-    coefficients : ndarray, shape (m,)
-        Coefficients of those columns.
+    value : ndarray, shape (nnz, K)
+        As `eliminate` found it, times Lambda of the remainder (`scale_entries`).
+    C : ndarray, shape (m, m)
+        Inverse of the remainder of M without the response, lower triangle. Rows of
+        columns to condition on are zero.
+    v : ndarray, shape (m,)
+        Solution of the remainder: spherical effects, then fixed effects.
     up : tuple
         Of the ancestors, each flattened one after the other: parents (n, J),
-        places (n, nnz), widths, own blocks of P and their offsets, P by sparse
-        entry and offsets, P by dense column and offsets, number of dense columns,
-        coefficients and offsets.
-    curvature : bool
-        Whether the second part of N is needed.
+        places (n, nnz), widths, ``own`` and its offsets, ``by_value`` and offsets,
+        ``by_dense``, offsets and number of dense columns, coefficients and offsets.
     keep : bool
-        Whether descendants will need this factor's part of P.
+        Whether ``by_value`` and ``by_dense`` are wanted, which descendants need.
 
     Returns
     -------
     u, g : ndarray, shape (J, K)
-        Spherical effects, and g_i = Z_i'We.
-    C : ndarray, shape (J, K, K)
-        Their block of the inverse.
-    G : ndarray, shape (K, K)
-        sum_i of the level's diagonal block of Z'WH C, so that d log|M|/dT = 2 G.
-    R : ndarray, shape (K, K)
-        sum_i g_i u_i', so that d r^2/dT = -2 R.
-    N : ndarray, shape (2, K, K)
-        sum_i g_i g_i', and sum_i Z_i'(W - WHM^-1H'W)Z_i (zero unless ``curvature``).
+        Spherical effects, and g_i = Z_i'We; u_i = T'g_i.
+    own : ndarray, shape (J, K, K)
+        The level's block of Lambda M^-1 Lambda'.
+    G, ZPZ : ndarray, shape (K, K)
+        sum_i Z_i'(W - WHM^-1H'W)Z_i T, so that d log|M|/dT = 2 G; the same without T.
     by_value, by_dense : ndarray, shapes (nnz, K), (J, d, K)
-        P between the level's columns and its others (empty unless ``keep``).
+        Lambda M^-1 Lambda' between the level's columns and its others, the random
+        ones of the remainder without their Lambda (empty unless ``keep``).
+
+    Notes
+    -----
+    With E = T D^-1, X = E T', Y = (I + A T T')^-1 and W_i = B_i' C B_i, where C is the
+    inverse among the level's other columns: g = Y (c - B'v), own = X + X W X,
+    G_i = A E - Y W E, ZPZ_i = Y A - Y W Y'.
     """
     parents, _, widths = up[:3]
     coef, coef_base = up[10:]
     J, K = A.shape[0], T.shape[0]
-    d, m = dense.shape[1] - 1, P.shape[0]
-    reach = 0
-    for n in range(len(widths)):
-        reach += widths[n]
+    d, m = dense.shape[1] - 1, C.shape[0]
     AT, L = np.empty((K, K)), np.zeros((K, K))
+    E, X, Y, M = np.empty((K, K)), np.empty((K, K)), np.empty((K, K)), np.empty((K, K))
+    YW, XW = np.empty((K, K)), np.empty((K, K))
     widest = 0
     for i in range(J):
         widest = max(widest, start[i + 1] - start[i])
-    B, F = np.empty((widest + d, K)), np.empty((widest + d, K))
-    H, HB = np.empty((widest + d, K)), np.zeros((widest + d, K))
+    B, Q, W = np.empty((widest + d, K)), np.empty((widest + d + 1, K)), np.empty((K, K))
     at = np.zeros(widest + d, np.int64)
-    u, g, C = np.zeros((J, K)), np.zeros((J, K)), np.zeros((J, K, K))
-    G, R, N = np.zeros((K, K)), np.zeros((K, K)), np.zeros((2, K, K))
+    u, g, own = np.empty((J, K)), np.empty((J, K)), np.empty((J, K, K))
+    G, ZPZ = np.zeros((K, K)), np.zeros((K, K))
     by_value = np.zeros((len(value) if keep else 0, K))
     by_dense = np.zeros((J if keep else 0, d, K))
-    rest, ATC = np.empty(K), np.empty((K, K))
+    rest = np.empty(K)
     for i in range(J):
         _factor_level(A[i], T, AT, L)
+        _marginal_pieces(L, T, A[i], AT, E, X, Y, M)
         sparse = start[i + 1] - start[i]
         k = sparse + d
-        rest[:] = dense[i, d]
+        for c in range(K):
+            rest[c] = dense[i, d, c]
         for a in range(sparse):
             at[a] = column[start[i] + a]
-            B[a] = value[start[i] + a]
-            x = coefficients[at[a]]
+            x = v[at[a]]
             for c in range(K):
+                B[a, c] = value[start[i] + a, c]
                 rest[c] -= B[a, c] * x
         local = sparse
         for n in range(len(widths)):
             for r in range(widths[n]):
                 x = coef[coef_base[n] + parents[n, i] * widths[n] + r]
-                B[local] = dense[i, local - sparse]
                 for c in range(K):
+                    B[local, c] = dense[i, local - sparse, c]
                     rest[c] -= B[local, c] * x
                 local += 1
         for a in range(local - sparse, d):
             at[sparse + a] = m - d + a
-            B[sparse + a] = dense[i, a]
-            x = coefficients[at[sparse + a]]
+            x = v[at[sparse + a]]
             for c in range(K):
+                B[sparse + a, c] = dense[i, a, c]
                 rest[c] -= B[sparse + a, c] * x
-        for a in range(k):
-            _forward(L, T, B[a], F[a])
-            _backward(L, F[a])
+        for a in range(K):
+            s = 0.0
+            for c in range(K):
+                s += Y[a, c] * rest[c]
+            g[i, a] = s
         _forward(L, T, rest, u[i])
         _backward(L, u[i])
-        for a in range(K):
-            s = rest[a]
-            for c in range(K):
-                s -= AT[a, c] * u[i, c]
-            g[i, a] = s
-        _apply_inverse(P, at[:k], F, H, sparse, start[i], i, up)
-        if curvature:
-            _apply_inverse(P, at[:k], B, HB, sparse, start[i], i, up)
-        for c in range(K):
-            for e in range(K):
-                rest[e] = 1.0 if e == c else 0.0
-            for e in range(K):
-                s = rest[e]
-                for f in range(e):
-                    s -= L[e, f] * rest[f]
-                rest[e] = s / L[e, e]
-            _backward(L, rest)
-            for e in range(K):
-                s = rest[e]
-                for a in range(k):
-                    s += F[a, e] * H[a, c]
-                C[i, e, c] = s
-        for a in range(K):
-            for c in range(K):
-                s = 0.0
-                for e in range(K):
-                    s += AT[a, e] * C[i, e, c]
-                ATC[a, c] = s
-                t = 0.0
-                for b in range(k):
-                    t += B[b, a] * H[b, c]
-                G[a, c] += s - t
-                R[a, c] += g[i, a] * u[i, c]
-                N[0, a, c] += g[i, a] * g[i, c]
-        if curvature:
+        if keep or len(widths) > 0:
+            _apply_inverse(C, at, k, B, Q, sparse, start[i], i, up)
             for a in range(K):
                 for c in range(K):
-                    s = A[i, a, c]
-                    for e in range(K):
-                        s -= ATC[a, e] * AT[c, e]
+                    s = 0.0
                     for b in range(k):
-                        bh_a, bh_c = 0.0, 0.0
-                        for e in range(K):
-                            bh_a += AT[a, e] * H[b, e]
-                            bh_c += AT[c, e] * H[b, e]
-                        s += bh_a * B[b, c] + bh_c * B[b, a] - B[b, a] * HB[b, c]
-                    N[1, a, c] += s
+                        s += B[b, a] * Q[b, c]
+                    W[a, c] = s
+        else:
+            _own_product(C, at, k, B, Q, W)
+        for a in range(K):
+            for c in range(K):
+                s, t = 0.0, 0.0
+                for e in range(K):
+                    s += Y[a, e] * W[e, c]
+                    t += X[a, e] * W[e, c]
+                YW[a, c], XW[a, c] = s, t
+        for a in range(K):
+            for c in range(K):
+                s, t, r = X[a, c], 0.0, 0.0
+                for e in range(K):
+                    s += XW[a, e] * X[e, c]
+                    t += Y[a, e] * A[i, e, c] - YW[a, e] * Y[c, e]
+                    r += A[i, a, e] * E[e, c] - YW[a, e] * E[e, c]
+                own[i, a, c] = s
+                ZPZ[a, c] += t
+                G[a, c] += r
         if keep:
             for a in range(k):
                 for c in range(K):
                     s = 0.0
                     for e in range(K):
-                        s -= T[c, e] * H[a, e]
+                        s -= X[c, e] * Q[a, e]
                     if a < sparse:
                         by_value[start[i] + a, c] = s
                     else:
                         by_dense[i, a - sparse, c] = s
-    return u, g, C, G, R, N, by_value, by_dense
+    return u, g, own, G, ZPZ, by_value, by_dense
 
 
-@njit(cache=True)
+@kernel()
+def scale_square(
+    S: FloatArray, bounds: IntArray, widths: IntArray, Ts: FloatArray, M: FloatArray
+) -> None:
+    """M = Lambda'S Lambda, lower triangles, each factor's diagonal blocks of levels full.
+
+    Parameters
+    ----------
+    S, M : ndarray, shape (m, m)
+        M is overwritten.
+    bounds, widths, Ts : ndarray, shapes (f + 1,), (f,), (f, K, K)
+        First column, columns a level and T of each factor. What follows the last
+        factor is taken as it stands.
+    """
+    m, n_factors = S.shape[0], len(widths)
+    q = bounds[n_factors]
+    f = 0
+    for i in range(m):
+        while f < n_factors and i >= bounds[f + 1]:
+            f += 1
+        scalar = f == n_factors or widths[f] == 1
+        if scalar:
+            t = 1.0 if f == n_factors else Ts[f, 0, 0]
+            for j in range(i + 1):
+                M[i, j] = t * S[i, j]
+        else:
+            K = widths[f]
+            base = i - (i - bounds[f]) % K
+            c = i - base
+            for j in range(base + K):
+                s = 0.0
+                for r in range(c, K):
+                    # upper entries of the diagonal block are those below it
+                    s += Ts[f, r, c] * (S[base + r, j] if j <= base + r else S[j, base + r])
+                M[i, j] = s
+        for h in range(n_factors):
+            first, last, K = bounds[h], min(bounds[h + 1], i + 1), widths[h]
+            if first > i:
+                break
+            if K == 1:
+                t = Ts[h, 0, 0]
+                for j in range(first, last):
+                    M[i, j] *= t
+                continue
+            for base in range(first, last, K):
+                # T is lower triangular: column c needs rows c and after, so go upwards
+                for c in range(K):
+                    s = 0.0
+                    for r in range(c, K):
+                        s += M[i, base + r] * Ts[h, r, c]
+                    M[i, base + c] = s
+    for i in range(q):
+        M[i, i] += 1.0
+
+
+@kernel()
+def scale_entries(
+    start: IntArray,
+    column: IntArray,
+    value: FloatArray,
+    bounds: IntArray,
+    widths: IntArray,
+    Ts: FloatArray,
+) -> FloatArray:
+    """Sparse couplings of `eliminate` times Lambda of the remainder; as `scale_square`."""
+    out = np.empty_like(value)
+    width = value.shape[1]
+    for i in range(len(start) - 1):
+        f, e = 0, start[i]
+        while e < start[i + 1]:
+            while column[e] >= bounds[f + 1]:
+                f += 1
+            K = widths[f]
+            for c in range(K):
+                for a in range(width):
+                    s = 0.0
+                    for r in range(c, K):
+                        s += value[e + r, a] * Ts[f, r, c]
+                    out[e + c, a] = s
+            e += K
+    return out
+
+
+@kernel()
+def trace_products(
+    S: FloatArray, C: FloatArray, bounds: IntArray, widths: IntArray, Ts: FloatArray
+) -> FloatArray:
+    """sum_j of the diagonal blocks of S Lambda C of each factor, from lower triangles.
+
+    Half of d log|M|/dT for the factors of the remainder. C has the columns of S but the
+    last, the response; the last factor in ``bounds`` is the fixed columns, with T = 1.
+    """
+    n_factors = len(widths)
+    out = np.zeros((n_factors, Ts.shape[1], Ts.shape[1]))
+    both, back = np.zeros(Ts.shape[1:]), np.zeros(Ts.shape[1:])
+    for f in range(n_factors):
+        for h in range(f + 1):
+            Kf, Kh = widths[f], widths[h]
+            if Kf == 1 and Kh == 1:
+                total = 0.0
+                for i in range(bounds[f], bounds[f + 1]):
+                    last = min(i, bounds[h + 1])
+                    total += np.dot(S[i, bounds[h] : last], C[i, bounds[h] : last])
+                out[f, 0, 0] += total * Ts[h, 0, 0]
+                out[h, 0, 0] += total * Ts[f, 0, 0]
+                if f == h:
+                    for i in range(bounds[f], bounds[f + 1]):
+                        out[f, 0, 0] += S[i, i] * C[i, i] * Ts[f, 0, 0]
+                continue
+            for i in range(bounds[f], bounds[f + 1], Kf):
+                for j in range(bounds[h], min(i + 1, bounds[h + 1]), Kh):
+                    # S_ij T_h C_ji for f, and S_ji T_f C_ij for h
+                    for a in range(Kf):
+                        for c in range(Kh):
+                            s = 0.0
+                            for r in range(c, Kh):
+                                s += _lower(S, i + a, j + r) * Ts[h, r, c]
+                            both[a, c] = s
+                    for a in range(Kf):
+                        for b in range(Kf):
+                            s = 0.0
+                            for c in range(Kh):
+                                s += both[a, c] * _lower(C, i + b, j + c)
+                            out[f, a, b] += s
+                    if i == j:
+                        continue
+                    for a in range(Kh):
+                        for c in range(Kf):
+                            s = 0.0
+                            for r in range(c, Kf):
+                                s += S[i + r, j + a] * Ts[f, r, c]
+                            back[a, c] = s
+                    for a in range(Kh):
+                        for b in range(Kh):
+                            s = 0.0
+                            for c in range(Kf):
+                                s += back[a, c] * C[i + c, j + b]
+                            out[h, a, b] += s
+    return out
+
+
+@kernel()
+def _lower(S: FloatArray, i: int, j: int) -> float:
+    return S[i, j] if j <= i else S[j, i]
+
+
+@kernel()
 def fold_directions(
     T: FloatArray,
     A: FloatArray,
@@ -473,7 +708,8 @@ def fold_directions(
                         s += A[i, c, e] * w[a - old, i, e]
                     r[a, c] = s
             _forward(L, T, r[a], h[a])
-            back[:] = h[a]
+            for c in range(K):
+                back[c] = h[a, c]
             _backward(L, back)
             for c in range(K):
                 s = w[a - old, i, c] if a >= old else 0.0

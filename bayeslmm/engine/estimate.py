@@ -28,8 +28,6 @@ class Estimate:
         Residual standard deviation.
     b : tuple of ndarray, each (J, K)
         Conditional modes (BLUPs).
-    cov_b : tuple of ndarray, each (J, K, K)
-        Their covariance given the fixed effects and variance parameters, as lme4's condVar.
     loglik : float
         log p(y | theta, sigma): restricted for REML, maximised over beta for ML,
         integrated over the prior of beta for MAP.
@@ -52,7 +50,6 @@ class Estimate:
     T: tuple[FloatArray, ...]
     sigma: float
     b: tuple[FloatArray, ...]
-    cov_b: tuple[FloatArray, ...]
     loglik: float
     n_params: int
     variance_names: tuple[str, ...]
@@ -63,7 +60,7 @@ class Estimate:
     trace: tuple[tuple[float, float], ...]
 
     def __post_init__(self) -> None:
-        for array in (self.beta, self.cov_beta, *self.T, *self.b, *self.cov_b):
+        for array in (self.beta, self.cov_beta, *self.T, *self.b):
             array.setflags(write=False)
         self.variance_values.setflags(write=False)
 

@@ -23,33 +23,25 @@ def eliminate_full(T: FloatArray, A: FloatArray, B: FloatArray, S: FloatArray) -
 
 
 def walk_back_full(
-    T: FloatArray,
-    A: FloatArray,
-    B: FloatArray,
-    P: FloatArray,
-    coefficients: FloatArray,
-    curvature: bool,
+    T: FloatArray, A: FloatArray, B: FloatArray, C: FloatArray, v: FloatArray
 ) -> Any:
-    """Quantities of each level, once the remainder is solved; as `blocks.walk_back`."""
+    """Quantities of each level, once the remainder is solved.
+
+    As `blocks.walk_back` but for the last two; B times Lambda of the remainder, C symmetric.
+    """
     J, K, m = B.shape[0], B.shape[1], B.shape[2] - 1
     Dinv = np.linalg.inv(_D(T, A))
     columns = np.ascontiguousarray(B[:, :, :m])
-    F = Dinv @ (T.T @ columns)
-    H = (F.reshape(-1, m) @ P).reshape(J, K, m)
-    rest = B[:, :, m] - columns @ coefficients
-    AT = A @ T
+    E = T @ Dinv
+    X, Y = E @ T.T, np.linalg.inv(A @ (T @ T.T) + np.eye(K))
+    W = columns @ (columns.reshape(-1, m) @ C).reshape(J, K, m).transpose(0, 2, 1)
+    YW = Y @ W
+    rest = B[:, :, m] - columns @ v
     u = (Dinv @ (rest @ T)[:, :, None])[:, :, 0]
-    g = rest - (AT @ u[:, :, None])[:, :, 0]
-    C = Dinv + F @ H.transpose(0, 2, 1)
-    G = (AT @ C).sum(axis=0) - np.tensordot(columns, H, axes=([0, 2], [0, 2]))
-    N = np.zeros((2, K, K))
-    N[0] = g.T @ g
-    if curvature:
-        BP = (columns.reshape(-1, m) @ P).reshape(J, K, m)
-        cross = AT @ H @ columns.transpose(0, 2, 1)
-        N[1] = (A - AT @ C @ AT.transpose(0, 2, 1) + cross + cross.transpose(0, 2, 1)).sum(axis=0)
-        N[1] -= np.tensordot(BP, columns, axes=([0, 2], [0, 2]))
-    return u, g, C, G, g.T @ u, N
+    g = (Y @ rest[:, :, None])[:, :, 0]
+    G = (A @ E - YW @ E).sum(axis=0)
+    ZPZ = (Y @ A - YW @ Y.transpose(0, 2, 1)).sum(axis=0)
+    return u, g, X + X @ W @ X, G, ZPZ
 
 
 def _D(T: FloatArray, A: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ from bayeslmm.priors import PriorSet
 from bayeslmm.results.definition import ModelDefinition, with_response
 from bayeslmm.results.labels import covariances_by_factor, effects_by_factor
 from bayeslmm.results.refits import Refits
-from bayeslmm.results.tables import fixed_table, random_table, varcorr_table, wald_interval
+from bayeslmm.results.tables import fixed_table, random_table, sd_of, varcorr_table, wald_interval
 
 if TYPE_CHECKING:
     from bayeslmm.reporting.summary import Summary
@@ -134,8 +134,18 @@ class PointFit(Fit):
     @property
     def random_effects_se(self) -> dict[str, pd.Series[Any] | pd.DataFrame]:
         """Conditional SDs of the BLUPs given the fixed effects, as lme4's condVar."""
-        sd = [np.sqrt(np.maximum(np.einsum("jkk->jk", c), 0.0)) for c in self.estimate.cov_b]
-        return effects_by_factor(self.design, sd)
+        return effects_by_factor(self.design, [sd_of(c) for c in self._cov_b])
+
+    @property
+    def random_effects_cov(self) -> dict[str, FloatArray]:
+        """Their covariances, shape (levels, columns, columns), by factor."""
+        return {f.name: c for f, c in zip(self.design.factors, self._cov_b, strict=True)}
+
+    @cached_property
+    def _cov_b(self) -> tuple[FloatArray, ...]:
+        from bayeslmm.fitting import conditional_covariances
+
+        return conditional_covariances(self.design, self.estimate, self.priors)
 
     # -- fit ----------------------------------------------------------------------
     @property
@@ -267,7 +277,7 @@ class PointFit(Fit):
         if effects == "fixed":
             return fixed_table(self.design, self.estimate, level)
         if effects == "random":
-            return random_table(self.design, self.estimate, level)
+            return random_table(self.design, self.estimate.b, self._cov_b, level)
         if effects == "variance":
             cov = self.variance_cov.to_numpy()
             return varcorr_table(self.design, self.estimate, cov, level)

@@ -69,8 +69,8 @@ def identical(a, b):
     for name in ("beta", "cov_beta", "variance_values"):
         np.testing.assert_array_equal(getattr(a.estimate, name), getattr(b.estimate, name))
     for one, other in zip(
-        [*a.estimate.T, *a.estimate.b, *a.estimate.cov_b],
-        [*b.estimate.T, *b.estimate.b, *b.estimate.cov_b],
+        [*a.estimate.T, *a.estimate.b, *a.random_effects_cov.values()],
+        [*b.estimate.T, *b.estimate.b, *b.random_effects_cov.values()],
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)

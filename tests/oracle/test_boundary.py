@@ -9,6 +9,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian.boundary import false_boundary
+from bayeslmm.engine.gaussian.search import Search
 from bayeslmm.errors import FitError, SingularFitWarning
 from tests.oracle.dense import Dense
 from tests.oracle.designs import CASES, objective
@@ -96,12 +97,13 @@ def test_the_gradient_at_zero_certifies_nothing():
     o = objective(bl.Model("y ~ 1 + (1 | a) + (1 | b)", data), "REML")
     zero = np.zeros(2)
     np.testing.assert_array_equal(o.profiled(zero).gradient, 0.0)
-    escape = false_boundary(o, zero, np.zeros(2, dtype=bool), joint=False)
+    search = Search(o, joint=False)
+    escape = false_boundary(search, zero, np.zeros(2, dtype=bool))
     assert escape is not None and escape[0] == 0.0 and escape[1] > 0.0
     assert o.profiled(escape).value < o.profiled(zero).value
     fit = quiet("y ~ 1 + (1 | a) + (1 | b)", data)
     best = o.layout.pack(o.layout.to_working(fit.estimate.T))
-    assert false_boundary(o, best, np.array([False, True]), joint=False) is None
+    assert false_boundary(search, best, np.array([False, True])) is None
 
 
 def test_a_weak_variance_is_not_lost():

@@ -20,7 +20,18 @@ correlations), `estimate` (the record), `refit` and `small` (other
 responses of the same design).
 """
 
-from bayeslmm.engine.gaussian.estimate import estimate_at, fit_gaussian, variance_uncertainty
+from bayeslmm.engine.gaussian.estimate import (
+    conditional_covariances,
+    estimate_at,
+    fit_gaussian,
+    variance_uncertainty,
+)
 from bayeslmm.engine.gaussian.refit import Refitter
 
-__all__ = ["Refitter", "estimate_at", "fit_gaussian", "variance_uncertainty"]
+__all__ = [
+    "Refitter",
+    "conditional_covariances",
+    "estimate_at",
+    "fit_gaussian",
+    "variance_uncertainty",
+]

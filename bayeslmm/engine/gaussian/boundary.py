@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from bayeslmm.arrays import BoolArray, FloatArray
-from bayeslmm.engine.gaussian.newton import Criterion, descend
-from bayeslmm.engine.gaussian.objective import Objective, Point
+from bayeslmm.engine.gaussian.newton import descend
+from bayeslmm.engine.gaussian.objective import Point
 from bayeslmm.engine.gaussian.parameters import Layout, lower_factor, term_blocks
+from bayeslmm.engine.gaussian.search import Search
 
 # Diagonal entries of T (working scale) below this are tried at zero.
 _NEAR_ZERO = 2e-2
@@ -25,7 +26,7 @@ _FREE_OF_CHARGE = 1e-8
 
 
 def settle_zeros(
-    layout: Layout, criterion: Criterion, point: Point, H: FloatArray
+    search: Search, point: Point, H: FloatArray
 ) -> tuple[Point, BoolArray, FloatArray]:
     """Hold at zero every diagonal entry of T that is next to zero, where that costs nothing.
 
@@ -33,6 +34,7 @@ def settle_zeros(
     -------
     Point, free entries, curvature in them
     """
+    layout = search.objective.layout
     free = np.ones(len(point.x), dtype=bool)
     canonical = point.x.copy()
     canonical[: layout.size] = layout.pack(
@@ -48,10 +50,10 @@ def settle_zeros(
         trial_x, trial_free = canonical.copy(), free.copy()
         for j in (i, *_below(layout, i)):
             trial_x[j], trial_free[j] = 0.0, False
-        trial, trial_H = descend(criterion, criterion(trial_x), trial_free)
+        trial, trial_H = descend(search, search(trial_x), trial_free)
         if trial.value <= point.value + _FREE_OF_CHARGE + 1e-12 * abs(point.value):
             point, free, H, canonical = trial, trial_free, trial_H, trial.x
-    tidy = criterion(_without_traces(layout, point.x))
+    tidy = search(_without_traces(layout, point.x))
     if tidy.value <= point.value + _FREE_OF_CHARGE:
         point = tidy
     return point, free, H
@@ -77,13 +79,11 @@ def _below(layout: Layout, position: int) -> list[int]:
     return []
 
 
-def false_boundary(
-    objective: Objective, x: FloatArray, free: BoolArray, *, joint: bool
-) -> FloatArray | None:
+def false_boundary(search: Search, x: FloatArray, free: BoolArray) -> FloatArray | None:
     """A start off the boundary in a direction that improves, or None at a true boundary."""
     if free.all():
         return None
-    layout = objective.layout
+    objective, joint, layout = search.objective, search.joint, search.objective.layout
     T = layout.unpack(x[: layout.size])
     f = objective.factorise(T, float(np.exp(x[-1])) if joint else 1.0)
     if f is None:

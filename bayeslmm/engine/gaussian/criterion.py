@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import lapack, solve_triangular
+from scipy.linalg import blas, lapack, solve_triangular
 
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.blocks import (
     eliminate,
     mirror,
+    scale_entries,
+    scale_square,
+    trace_products,
     update_ancestor,
     walk_back,
 )
@@ -43,7 +46,7 @@ class Factorisation:
     T : tuple of ndarray
         Relative covariance factors, in the order of the cross-products.
     S : ndarray, shape (m, m)
-        Cross-products of the remainder after elimination, symmetric.
+        Cross-products of the remainder after elimination, lower triangle.
     L : ndarray, shape (m, m)
         Lower Cholesky factor of the remainder of M, response last.
     chain : tuple of Eliminated
@@ -52,6 +55,8 @@ class Factorisation:
         log |M_uu| and log of the determinant of the Schur complement of X.
     r2 : float
         Penalised residual sum of squares.
+    scales : tuple of ndarray
+        The remainder's factors as the compiled kernels take them (see `scale_square`).
     """
 
     cp: CrossProducts
@@ -62,20 +67,22 @@ class Factorisation:
     logdet_u: float
     logdet_x: float
     r2: float
+    scales: tuple[IntArray, IntArray, FloatArray]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Solution:
     """What the factorisation says of each factor; lists in the order of the cross-products.
 
-    ``u`` (J, K) spherical effects; ``g`` (J, K) Z_j'We; ``C`` (J, K, K) blocks of M^-1;
-    ``G``, ``R``: d log|M|/dT = 2 G and d r^2/dT = -2 R; ``gg``, ``ZPZ``: the two parts
-    of the boundary form N; ``beta`` (p,), ``C_beta`` (p, p).
+    ``u`` (J, K) spherical effects; ``g`` (J, K) Z_j'We; ``own`` (J, K, K) blocks of
+    Lambda M^-1 Lambda'; ``G``, ``R``: d log|M|/dT = 2 G and d r^2/dT = -2 R; ``gg``,
+    ``ZPZ``: the two parts of the boundary form N (``ZPZ`` of the remainder is NaN unless
+    asked for); ``beta`` (p,), ``C_beta`` (p, p).
     """
 
     u: list[FloatArray]
     g: list[FloatArray]
-    C: list[FloatArray]
+    own: list[FloatArray]
     G: list[FloatArray]
     R: list[FloatArray]
     gg: list[FloatArray]
@@ -96,19 +103,17 @@ def factorise(
     # one memory layout, or numba compiles a version for each
     T = tuple(np.ascontiguousarray(t) for t in T)
     chain, logdet = _eliminate_chain(cp, T, S)
-    mirror(S)
     if prior is not None:
         x, y = slice(cp.q_rest, -1), -1
         pull = sigma**2 * prior.precision @ prior.mean
         S[x, x] += sigma**2 * prior.precision
-        S[x, y] += pull
         S[y, x] += pull
         S[y, y] += pull @ prior.mean
-    transposed = tuple(t.T for t in T)
-    M = scale_rows(_scale_columns(S, cp, transposed), cp, transposed)
+    scales = _scales(cp, T)
+    M = np.empty_like(S)
+    scale_square(S, *scales, M)
     q = cp.q_rest
-    M[np.arange(q), np.arange(q)] += 1.0
-    U, info = lapack.dpotrf(M.T, lower=0, clean=1, overwrite_a=1)
+    U, info = lapack.dpotrf(M.T, lower=0, clean=0, overwrite_a=1)
     L = U.T
     if info != 0 or not np.isfinite(logdet):
         return None
@@ -122,6 +127,7 @@ def factorise(
         logdet_u=logdet + 2.0 * float(diagonal[:q].sum()),
         logdet_x=2.0 * float(diagonal[q:-1].sum()),
         r2=float(L[-1, -1] ** 2),
+        scales=scales,
     )
 
 
@@ -135,38 +141,71 @@ def solve(f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> So
         True conditions the inverse on the fixed effects (ML, and conditional
         variances as lme4 gives them); False integrates over them (REML).
     curvature : bool
-        Whether the boundary form is wanted.
+        Whether ``ZPZ`` of the remainder is wanted.
     """
     cp, q, mm = f.cp, f.cp.q_rest, f.cp.q_rest + f.cp.p
     v = solve_triangular(f.L[:mm, :mm], f.L[mm, :mm], lower=True, trans="T", check_finite=False)
-    C = np.zeros((mm, mm))
     kept = q if given_fixed else mm
-    C[:kept, :kept] = _inverse(f.L[:kept, :kept])
-    C_beta = _inverse(f.L[q:mm, q:mm]) if given_fixed else C[q:, q:]
-    half = _scale_columns(C, cp, f.T)
-    P = scale_rows(half, cp, f.T)
-    coefficients = scale_rows(v[:, None], cp, f.T)[:, 0]
+    C = _inverse(f.L, kept, mm)
+    C_beta = _inverse(f.L[q:mm, q:mm], cp.p, cp.p) if given_fixed else C[q:, q:].copy()
+    mirror(C_beta)
 
     out = Solution([], [], [], [], [], [], [], v[q:], C_beta)
-    stores = (out.u, out.g, out.C, out.G, out.R, out.gg, out.ZPZ)
-    walked = _walk_chain(f, P, coefficients, curvature=curvature)
-    for u, g, Cu, G, R, N in walked:
-        for store, item in zip(stores, (u, g, Cu, G, R, *N), strict=True):
+    stores = (out.u, out.g, out.own, out.G, out.R, out.gg, out.ZPZ)
+    for u, g, own, G, ZPZ in _walk_chain(f, C, v):
+        for store, item in zip(stores, (u, g, own, G, g.T @ u, g.T @ g, ZPZ), strict=True):
             store.append(item)
-    for k, at in cp.remainder:
-        J, K = cp.levels[k], cp.widths[k]
-        rows = f.S[at, :mm]
-        u = v[at].reshape(J, K)
-        g = (f.S[at, mm] - rows @ coefficients).reshape(J, K)
-        own = np.zeros((K, K))
-        if curvature:
-            own = _diagonal_blocks(f.S[at, at], J, K).sum(axis=0)
-            own = own - _block_traces(rows, rows @ P, J, K)
-        blocks = _diagonal_blocks(C[at, at], J, K)
-        traces = _block_traces(rows, half[at], J, K)
-        for store, item in zip(stores, (u, g, blocks, traces, g.T @ u, g.T @ g, own), strict=True):
-            store.append(item)
+    if cp.remainder:
+        _solve_remainder(f, C, v, stores, curvature=curvature)
     return out
+
+
+def _solve_remainder(
+    f: Factorisation,
+    C: FloatArray,
+    v: FloatArray,
+    stores: tuple[list[FloatArray], ...],
+    *,
+    curvature: bool,
+) -> None:
+    """Append what the inverse says of the factors outside the chain."""
+    cp, mm = f.cp, f.cp.q_rest + f.cp.p
+    coefficients = np.append(scale_rows(v[:, None], cp, f.T)[:, 0], -1.0)
+    rest = -blas.dsymv(1.0, f.S.T, coefficients, lower=0)
+    bounds, widths, Ts = f.scales
+    fixed = np.zeros((1, *Ts.shape[1:]))
+    fixed[0, 0, 0] = 1.0
+    traces = trace_products(
+        f.S, C, np.append(bounds, mm), np.append(widths, 1), np.concatenate([Ts, fixed])
+    )
+    P, S = np.empty((0, 0)), f.S
+    if curvature:
+        S, P = f.S.copy(), C.copy()
+        mirror(S)
+        mirror(P)
+        P = scale_rows(scale_columns(P, cp, f.T), cp, f.T)
+    for i, (k, at) in enumerate(cp.remainder):
+        J, K = cp.levels[k], cp.widths[k]
+        u, g = v[at].reshape(J, K), rest[at].reshape(J, K)
+        own = f.T[k] @ _diagonal_blocks(C, at.start, J, K) @ f.T[k].T
+        G, ZPZ = traces[i, :K, :K], np.full((K, K), np.nan)
+        if curvature:
+            rows = S[at, :mm]
+            ZPZ = _diagonal_blocks(S, at.start, J, K).sum(axis=0)
+            ZPZ = ZPZ - _block_traces(rows, rows @ P, J, K)
+        for store, item in zip(stores, (u, g, own, G, g.T @ u, g.T @ g, ZPZ), strict=True):
+            store.append(item)
+
+
+def _scales(cp: CrossProducts, T: Sequence[FloatArray]) -> tuple[IntArray, IntArray, FloatArray]:
+    """First column, columns a level and T of each factor of the remainder."""
+    where = cp.remainder
+    bounds = np.array([0, *(at.stop for _, at in where)], dtype=np.int64)
+    widths = np.array([cp.widths[k] for k, _ in where], dtype=np.int64)
+    Ts = np.zeros((len(where), *(widths.max(initial=1),) * 2))
+    for i, (k, _) in enumerate(where):
+        Ts[i, : widths[i], : widths[i]] = T[k]
+    return bounds, widths, Ts
 
 
 def _eliminate_chain(
@@ -195,23 +234,23 @@ def _eliminate_chain(
     return tuple(chain), logdet
 
 
-def _walk_chain(
-    f: Factorisation, P: FloatArray, coefficients: FloatArray, *, curvature: bool
-) -> list[tuple[Any, ...]]:
+def _walk_chain(f: Factorisation, C: FloatArray, v: FloatArray) -> list[tuple[Any, ...]]:
     """Quantities of the chain's factors, from the last eliminated back to the first."""
     found: list[tuple[Any, ...]] = []
     above: list[_Above] = []
     for e in reversed(range(len(f.chain))):
         c = f.chain[e]
         if c.full is not None:
-            return [walk_back_full(f.T[e], c.A, c.full, P, coefficients, curvature)]
-        u, g, C, G, R, N, by_value, by_dense = walk_back(
-            f.T[e], c.A, c.start, c.column, c.value, c.dense, P, coefficients,
-            flatten_above(above, c), curvature, e > 0,
-        )  # fmt: skip
-        found.insert(0, (u, g, C, G, R, N))
+            J, K, m = c.full.shape
+            B = scale_columns(c.full.reshape(J * K, m), f.cp, f.T).reshape(J, K, m)
+            mirror(C)
+            return [walk_back_full(f.T[e], c.A, B, C, v)]
+        value = scale_entries(c.start, c.column, c.value, *f.scales)
+        u, g, own, G, ZPZ, by_value, by_dense = walk_back(
+            f.T[e], c.A, c.start, c.column, value, c.dense, C, v, flatten_above(above, c), e > 0
+        )
+        found.insert(0, (u, g, own, G, ZPZ))
         if e > 0:
-            own = f.T[e] @ C @ f.T[e].T
             above.insert(0, _Above(own, by_value, by_dense, u @ f.T[e].T))
     return found
 
@@ -241,13 +280,17 @@ def flatten_above(above: list[_Above], c: Eliminated) -> tuple[Any, ...]:
     return (c.parents, c.places, widths, *own, *by_value, *by_dense, columns, *coefficients)
 
 
-def _inverse(L: FloatArray) -> FloatArray:
-    if len(L) == 0:
-        return np.empty((0, 0))
-    inverse, _ = lapack.dpotri(L.T, lower=0)
-    out = np.asarray(inverse.T)
-    mirror(out)
-    return out
+def _inverse(L: FloatArray, kept: int, size: int) -> FloatArray:
+    """Inverse, lower triangle, of the leading part of the matrix with lower factor L."""
+    C = np.zeros((size, size))
+    if kept == 0:
+        return C
+    inner = np.array(L[:kept, :kept], order="C")
+    inverse, _ = lapack.dpotri(inner.T, lower=0, overwrite_c=1)
+    if kept == size:
+        return np.asarray(inverse.T)
+    C[:kept, :kept] = inverse.T
+    return C
 
 
 def scale_rows(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
@@ -262,7 +305,7 @@ def scale_rows(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -
     return out
 
 
-def _scale_columns(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
+def scale_columns(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
     """A matrix whose columns are the remainder's, times Lambda'."""
     out = np.array(matrix)
     for k, at in cp.remainder:
@@ -274,11 +317,11 @@ def _scale_columns(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray
     return out
 
 
-def _diagonal_blocks(square: FloatArray, J: int, K: int) -> FloatArray:
-    if K == 1:
-        return np.diag(square).reshape(J, 1, 1).copy()
-    at = np.arange(J)
-    return np.asarray(square.reshape(J, K, J, K)[at, :, at, :])
+def _diagonal_blocks(lower: FloatArray, first: int, J: int, K: int) -> FloatArray:
+    """Blocks of K on the diagonal of a matrix given by its lower triangle, (J, K, K)."""
+    at = first + np.arange(J * K).reshape(J, K, 1)
+    rows, columns = np.broadcast_arrays(at, at.transpose(0, 2, 1))
+    return np.asarray(lower[np.maximum(rows, columns), np.minimum(rows, columns)])
 
 
 def _block_traces(left: FloatArray, right: FloatArray, J: int, K: int) -> FloatArray:

@@ -63,7 +63,7 @@ def fit_gaussian(
     """
     objective = _objective(design, method, priors)
     optimum = minimise(objective, joint=method == "MAP")
-    estimate = _assemble(design, objective, method, optimum)
+    estimate = assemble(design, objective, method, optimum)
     _check_sigma(estimate, objective.cp)
     return estimate
 
@@ -80,10 +80,9 @@ def estimate_at(design: Design, theta: Sequence[FloatArray], method: Method = "R
     """
     objective = _objective(design, method, None)
     x = objective.layout.pack(objective.layout.to_working(theta))
-    point = objective.profiled(x)
     free = np.ones(len(x), dtype=bool)
-    optimum = Optimum(x, point.value, free, np.nan, FitStatus.FAILED, 1, ())
-    return _assemble(design, objective, method, optimum)
+    optimum = Optimum(objective.profiled(x), free, np.nan, FitStatus.FAILED, 1, ())
+    return assemble(design, objective, method, optimum)
 
 
 def variance_uncertainty(
@@ -124,6 +123,36 @@ def variance_uncertainty(
     cov[ends, :] = np.nan
     cov[:, ends] = np.nan
     return cov
+
+
+def conditional_covariances(
+    design: Design, estimate: Estimate, priors: PriorSet | None = None
+) -> tuple[FloatArray, ...]:
+    """Covariance of each level's effects given fixed effects and variance parameters.
+
+    Parameters
+    ----------
+    design : Design
+    estimate : Estimate
+    priors : PriorSet
+        Needed for MAP.
+
+    Returns
+    -------
+    tuple of ndarray, each (J, K, K)
+        lme4's condVar, factors in the order of the design.
+    """
+    objective = _objective(design, estimate.method, priors)
+    maps = objective.cp.coordinates
+    f = objective.factorise(objective.layout.to_working(estimate.T), estimate.sigma / maps.y_scale)
+    if f is None:
+        raise FitError("nothing can be computed at these variance parameters.")
+    given = objective.solve(f, given_fixed=True)
+    out = []
+    for R, own in zip(maps.Z_maps, given.own, strict=True):
+        half = np.linalg.solve(R, own)
+        out.append(estimate.sigma**2 * np.linalg.solve(R, half.transpose(0, 2, 1)))
+    return tuple(out)
 
 
 def _objective(design: Design, method: Method, priors: PriorSet | None) -> Objective:
@@ -171,43 +200,38 @@ def _check_sigma(estimate: Estimate, cp: CrossProducts) -> None:
         )
 
 
-def _assemble(design: Design, objective: Objective, method: Method, optimum: Optimum) -> Estimate:
+def assemble(design: Design, objective: Objective, method: Method, optimum: Optimum) -> Estimate:
+    """The record of an optimum, on the user's scale."""
     layout, maps = objective.layout, objective.cp.coordinates
     k = layout.size
-    working = layout.unpack(optimum.x[:k])
-    sigma = float(np.exp(optimum.x[-1])) if method == "MAP" else None
-    f = objective.factorise(working, sigma or 1.0)
-    if f is None:
+    if optimum.point.solved is None:
         raise FitError(
             "the variance parameters reached values at which nothing can be computed.",
             fix="rescale predictors that differ by orders of magnitude",
         )
-    sigma = sigma or objective.best_sigma(f)
-    fixed = objective.solve(f, given_fixed=False)
-    given = objective.solve(f, given_fixed=True)
+    solved = optimum.point.solved()
+    working = layout.unpack(optimum.point.x[:k])
     T = layout.to_raw(working)
-    sigma_raw = sigma * maps.y_scale
+    sigma = solved.sigma * maps.y_scale
     back = np.linalg.inv(maps.X_map)
     shift = np.zeros(design.p)
     if design.has_intercept:
         shift[design.fixed_names.index("Intercept")] = maps.y_shift
-    b, cov_b = [], []
-    for t, R, u, C in zip(working, maps.Z_maps, given.u, given.C, strict=True):
-        E = np.linalg.solve(R, t)
-        b.append(maps.y_scale * u @ E.T)
-        cov_b.append(sigma_raw**2 * E @ C @ E.T)
+    b = [
+        maps.y_scale * u @ np.linalg.solve(R, t).T
+        for t, R, u in zip(working, maps.Z_maps, solved.u, strict=True)
+    ]
     return Estimate(
         method=method,
-        beta=back @ (maps.y_scale * fixed.beta) + shift,
-        cov_beta=sigma_raw**2 * back @ fixed.C_beta @ back.T,
+        beta=back @ (maps.y_scale * solved.beta) + shift,
+        cov_beta=sigma**2 * back @ solved.C_beta @ back.T,
         T=tuple(T),
-        sigma=sigma_raw,
+        sigma=sigma,
         b=tuple(b),
-        cov_b=tuple(cov_b),
-        loglik=-0.5 * objective.deviance(f, sigma),
+        loglik=-0.5 * solved.deviance,
         n_params=design.p + k + 1,
         variance_names=variance_names(design),
-        variance_values=variance_values(design, T, sigma_raw),
+        variance_values=variance_values(design, T, sigma),
         status=optimum.status,
         decrement=optimum.decrement,
         evaluations=optimum.evaluations,

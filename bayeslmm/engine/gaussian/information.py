@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import blas, solve_triangular
 
 from bayeslmm.arrays import BoolArray, FloatArray, IntArray
 from bayeslmm.engine.blocks import fold_directions
@@ -53,7 +53,9 @@ def average_information(
     for k, at in cp.remainder:
         W[at, at_column : at_column + len(w[k])] = w[k].reshape(len(w[k]), -1).T
         at_column += len(w[k])
-    reach[old:] = (f.S[:mm, :q] @ W).T
+    padded = np.zeros((mm + 1, total - old), order="F")
+    padded[:q] = W
+    reach[old:] = blas.dsymm(1.0, f.S.T, padded, lower=0)[:mm].T
     form[:old, old:] += reach[:old, :q] @ W
     form[old:, :old] = form[:old, old:].T
     form[old:, old:] += W.T @ reach[old:, :q].T

@@ -21,22 +21,8 @@ ROUNDING, SLACK = 1e-6, 1e-11
 # Below this decrement the curvature is improved by secants instead of evaluated anew.
 CLOSE = 0.05
 # A step changes no entry by more than this, or by more than its own size.
-_LONGEST = 2.0
-_SHRINK = (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3)
-
-
-class Counted:
-    """A criterion that remembers what it returned."""
-
-    def __init__(self, criterion: Criterion) -> None:
-        self.criterion = criterion
-        self.trace: list[tuple[float, float]] = []
-
-    def __call__(self, x: FloatArray) -> Point:
-        """Evaluate, and remember."""
-        point = self.criterion(x)
-        self.trace.append((point.value, float(np.abs(point.gradient).max(initial=0.0))))
-        return point
+LONGEST = 2.0
+SHRINK = (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3)
 
 
 def newton_step(H: FloatArray, gradient: FloatArray) -> tuple[FloatArray, float]:
@@ -80,7 +66,7 @@ def descend(
             H = following.curvature()[np.ix_(at, at)]
         else:
             moved = (following.x - point.x)[at]
-            H = _secant(H, moved, (following.gradient - point.gradient)[at])
+            H = secant(H, moved, (following.gradient - point.gradient)[at])
         point = following
     return point, H
 
@@ -89,9 +75,9 @@ def _search(
     criterion: Criterion, point: Point, at: IntArray, step: FloatArray, decrement: float
 ) -> Point | None:
     """The first shortened step that lowers the criterion."""
-    room = np.maximum(_LONGEST, np.abs(point.x[at]))
+    room = np.maximum(LONGEST, np.abs(point.x[at]))
     step = step / max(1.0, float(np.max(np.abs(step) / room)))
-    for shrink in _SHRINK:
+    for shrink in SHRINK:
         x = point.x.copy()
         x[at] += shrink * step
         trial = criterion(x)
@@ -101,7 +87,7 @@ def _search(
     return None
 
 
-def _secant(H: FloatArray, s: FloatArray, y: FloatArray) -> FloatArray:
+def secant(H: FloatArray, s: FloatArray, y: FloatArray) -> FloatArray:
     """BFGS update of H, damped so that it stays positive definite."""
     Hs = H @ s
     curved, expected = float(s @ y), float(s @ Hs)

@@ -29,13 +29,29 @@ type VariancePrior = Callable[[list[FloatArray], float], tuple[float, list[Float
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Solved:
+    """Effects at a point, in working coordinates.
+
+    ``u`` (J, K) of each factor of the design; ``beta`` (p,) and ``C_beta`` (p, p);
+    ``sigma``; ``deviance`` on the user's scale, no prior of the variances in it.
+    """
+
+    u: list[FloatArray]
+    beta: FloatArray
+    C_beta: FloatArray
+    sigma: float
+    deviance: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Point:
-    """A criterion at a vector: its value, its gradient, and its curvature when asked."""
+    """A criterion at a vector: value and gradient; curvature and effects when asked."""
 
     x: FloatArray
     value: float
     gradient: FloatArray
     curvature: Callable[[], FloatArray]
+    solved: Callable[[], Solved] | None = None
 
     @classmethod
     def outside(cls, x: FloatArray) -> Point:
@@ -57,16 +73,35 @@ def gradient_differences(
     return np.asarray((H + H.T) / 2.0)
 
 
-def _upward_bend(T: FloatArray, gradient: FloatArray, pattern: BoolArray) -> FloatArray:
-    """The positive semidefinite part of -4 N = dev' T^-1, term by term, where T has an inverse."""
-    out = np.zeros_like(T)
-    for block in term_blocks(pattern):
-        square = np.ix_(block, block)
-        pivots = np.abs(np.diag(T)[block])
-        if pivots.min() > 1e-8:
-            bend = np.linalg.solve(T[square].T, gradient[square].T).T
-            values, vectors = np.linalg.eigh((bend + bend.T) / 2.0)
-            out[square] = (vectors * np.maximum(values, 0.0)) @ vectors.T
+def bend_upwards(layout: Layout, x: FloatArray, gradient: FloatArray, H: FloatArray) -> FloatArray:
+    """Average information plus what the slope in T T' adds, where that curves upwards.
+
+    With d(dev) = -2 tr(N d(TT')), a step D in T adds -2 tr(N D D'), and dev' = -4 N T
+    gives N without more work, term by term, where T has an inverse.
+    """
+    out, at = H.copy(), 0
+    for t, g, p in zip(layout.unpack(x), layout.unpack(gradient), layout.patterns, strict=True):
+        bend = np.zeros_like(t)
+        for block in term_blocks(p):
+            square = np.ix_(block, block)
+            pivots = np.abs(np.diag(t)[block])
+            if pivots.min() > 1e-8:
+                X = np.linalg.solve(t[square].T, g[square].T).T
+                values, vectors = np.linalg.eigh((X + X.T) / 2.0)
+                bend[square] = (vectors * np.maximum(values, 0.0)) @ vectors.T
+        entries = np.argwhere(p)
+        same_column = entries[:, 1][:, None] == entries[:, 1][None, :]
+        block = slice(at, at + len(entries))
+        out[block, block] += same_column * bend[np.ix_(entries[:, 0], entries[:, 0])]
+        at += len(entries)
+    return out
+
+
+def in_design_order(cp: CrossProducts, items: list[FloatArray]) -> list[FloatArray]:
+    """What is in the order of the cross-products, by factor of the design."""
+    out = list(items)
+    for position, item in zip(cp.order, items, strict=True):
+        out[position] = item
     return out
 
 
@@ -135,12 +170,13 @@ class Objective:
         sigma2 = f.r2 / self.df
         s = solve(f, given_fixed=not self.reml)
         full = [2.0 * G - 2.0 * R / sigma2 for G, R in zip(s.G, s.R, strict=True)]
-        full = self._in_design_order(full)
+        full = in_design_order(self.cp, full)
 
         def curvature() -> FloatArray:
             return self._expected_curvature(f, s, sigma2, T, full)
 
-        return Point(x, self.deviance(f, np.sqrt(sigma2)), self.layout.pack(full), curvature)
+        solved = self._solved(f, s, np.sqrt(sigma2))
+        return Point(x, solved.deviance, self.layout.pack(full), curvature, lambda: solved)
 
     def profiled_value(self, x: FloatArray) -> float:
         """Deviance at the best sigma."""
@@ -155,12 +191,7 @@ class Objective:
         T: list[FloatArray],
         gradient: list[FloatArray],
     ) -> FloatArray:
-        """Curvature of the profiled deviance in the entries of T, cheap and positive.
-
-        Average information with sigma profiled out, plus what the slope in T T' adds:
-        with d(dev) = -2 tr(N d(TT')), a step D in T adds -2 tr(N D D'), and dev' = -4 N T
-        gives N without more work. Only its part that curves upwards is kept.
-        """
+        """Curvature of the profiled deviance in the entries of T, cheap and positive."""
         ordered = [self.layout.patterns[k] for k in self.cp.order]
         AI, cross = average_information(f, s, ordered, sigma2)
         H = 2.0 * (AI - np.outer(cross, cross) * sigma2 / (2.0 * f.r2))
@@ -172,15 +203,7 @@ class Objective:
             place[at : at + size] = np.arange(starts[k], starts[k + 1])
             at += size
         H = H[np.ix_(place, place)]
-        at = 0
-        for t, g, p in zip(T, gradient, self.layout.patterns, strict=True):
-            entries = np.argwhere(p)
-            bend = _upward_bend(t, g, p)
-            same_column = entries[:, 1][:, None] == entries[:, 1][None, :]
-            block = slice(at, at + len(entries))
-            H[block, block] += same_column * bend[np.ix_(entries[:, 0], entries[:, 0])]
-            at += len(entries)
-        return H
+        return bend_upwards(self.layout, self.layout.pack(T), self.layout.pack(gradient), H)
 
     def joint(self, x: FloatArray) -> Point:
         """Deviance less twice the log prior, in (free entries of T, log sigma)."""
@@ -189,15 +212,16 @@ class Objective:
         if f is None or not np.isfinite(sigma) or sigma == 0.0:
             return Point.outside(x)
         s = solve(f, given_fixed=not self.reml)
-        gradient = self._in_design_order(
-            [2.0 * G - 2.0 * R / sigma**2 for G, R in zip(s.G, s.R, strict=True)]
+        gradient = in_design_order(
+            self.cp, [2.0 * G - 2.0 * R / sigma**2 for G, R in zip(s.G, s.R, strict=True)]
         )
         log_sigma = 2.0 * self.df - 2.0 * f.r2 / sigma**2
         if self.fixed_prior is not None:
             d = s.beta - self.fixed_prior.mean
             B = self.fixed_prior.precision
             log_sigma += 2.0 * float(d @ B @ d) + 2.0 * sigma**2 * float(np.sum(s.C_beta * B))
-        value = self.deviance(f, sigma)
+        solved = self._solved(f, s, sigma)
+        value = solved.deviance
         if self.variance_prior is not None:
             log_prior, dT, dlog_sigma = self.variance_prior(T, sigma)
             value -= 2.0 * log_prior
@@ -209,25 +233,27 @@ class Objective:
         def curvature() -> FloatArray:
             return gradient_differences(self.joint, x, np.ones(len(x), dtype=bool))
 
-        return Point(x, value, np.append(self.layout.pack(gradient), log_sigma), curvature)
+        full = np.append(self.layout.pack(gradient), log_sigma)
+        return Point(x, value, full, curvature, lambda: solved)
 
     def solve(self, f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> Solution:
         """Effects and blocks in the order of the design."""
         s = solve(f, given_fixed=given_fixed, curvature=curvature)
-        order = self._in_design_order
+
+        def order(items: list[FloatArray]) -> list[FloatArray]:
+            return in_design_order(self.cp, items)
+
         return replace(
             s,
             u=order(s.u),
             g=order(s.g),
-            C=order(s.C),
+            own=order(s.own),
             G=order(s.G),
             R=order(s.R),
             gg=order(s.gg),
             ZPZ=order(s.ZPZ),
         )
 
-    def _in_design_order(self, items: list[FloatArray]) -> list[FloatArray]:
-        out = list(items)
-        for position, item in zip(self.cp.order, items, strict=True):
-            out[position] = item
-        return out
+    def _solved(self, f: Factorisation, s: Solution, sigma: float) -> Solved:
+        u = in_design_order(self.cp, s.u)
+        return Solved(u, s.beta, s.C_beta, float(sigma), self.deviance(f, sigma))

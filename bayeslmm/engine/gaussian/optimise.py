@@ -8,15 +8,16 @@ import numpy as np
 
 from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.engine.gaussian.boundary import false_boundary, settle_zeros
-from bayeslmm.engine.gaussian.newton import Counted, descend, newton_step, quasi_newton
+from bayeslmm.engine.gaussian.newton import descend, newton_step, quasi_newton
 from bayeslmm.engine.gaussian.objective import Objective, Point
+from bayeslmm.engine.gaussian.search import Search
 from bayeslmm.outcomes import FitStatus
 
 # A Newton decrement that no report would show; beyond it the fit has failed.
 _FAILED = 1e-6
 # Curvature below this share of the largest, on the scale of the entries, is called flat.
 _FLAT = 1e-9
-# SD ratios to start from; the others are tried when the first ends on a boundary.
+# SDs over the residual's from which to try again when the first search ends on a boundary.
 _STARTS = (1.0, 0.1, 5.0)
 # A better optimum is better by more than rounding.
 _BETTER = 1e-8
@@ -26,13 +27,12 @@ _BETTER = 1e-8
 class Optimum:
     """Where the search ended.
 
-    ``x`` vector; ``value`` criterion there; ``free`` entries not held at zero;
+    ``point`` vector, criterion and solution there; ``free`` entries not held at zero;
     ``decrement`` Newton decrement; ``status``; ``evaluations``; ``trace`` of
     (criterion, largest gradient entry).
     """
 
-    x: FloatArray
-    value: float
+    point: Point
     free: BoolArray
     decrement: float
     status: FitStatus
@@ -47,7 +47,7 @@ class _Candidate:
     H: FloatArray
 
 
-def minimise(objective: Objective, *, joint: bool) -> Optimum:
+def minimise(objective: Objective, *, joint: bool, start: FloatArray | None = None) -> Optimum:
     """Minimise an objective over its variance parameters.
 
     Parameters
@@ -55,49 +55,50 @@ def minimise(objective: Objective, *, joint: bool) -> Optimum:
     objective : Objective
     joint : bool
         Over (T, log sigma) as MAP needs, instead of T with sigma profiled out.
+    start : ndarray, optional
+        Free entries of T to start from.
     """
-    criterion = Counted(objective.joint if joint else objective.profiled)
-    best = _from(objective, criterion, _STARTS[0], joint=joint)
+    search = Search(objective, joint=joint)
+    best = _from(search, objective.layout.start() if start is None else start)
     if _status(best) is not FitStatus.CONVERGED:
-        for ratio in _STARTS[1:]:
-            other = _from(objective, criterion, ratio, joint=joint)
+        for ratio in _STARTS:
+            other = _from(search, ratio * objective.layout.start())
             if other.point.value < best.point.value - _BETTER:
                 best = other
     at = np.flatnonzero(best.free)
     return Optimum(
-        x=best.point.x,
-        value=best.point.value,
+        point=best.point,
         free=best.free,
         decrement=newton_step(best.H, best.point.gradient[at])[1],
         status=_status(best),
-        evaluations=len(criterion.trace),
-        trace=tuple(criterion.trace),
+        evaluations=len(search.trace),
+        trace=tuple(search.trace),
     )
 
 
-def _from(objective: Objective, criterion: Counted, ratio: float, *, joint: bool) -> _Candidate:
-    """The optimum reached from SDs that are ``ratio`` times the residual's."""
-    x = ratio * objective.layout.start()
-    if joint:
+def _from(search: Search, x: FloatArray) -> _Candidate:
+    """The optimum reached from free entries of T."""
+    objective = search.objective
+    if search.joint:
         f = objective.factorise(objective.layout.unpack(x))
         sigma = objective.best_sigma(f) if f is not None else 1.0
         # expected curvature is there for the likelihood only, so priors start with L-BFGS
         x = np.append(x, np.log(max(sigma, 1e-8)))
-        x = quasi_newton(criterion, x, float(objective.cp.n))
-    best = _settled(objective, criterion, x)
+        x = quasi_newton(search, x, float(objective.cp.n))
+    best = _settled(search, x)
     while True:
-        escape = false_boundary(objective, best.point.x, best.free, joint=joint)
+        escape = false_boundary(search, best.point.x, best.free)
         if escape is None:
             return best
-        other = _settled(objective, criterion, escape)
+        other = _settled(search, escape)
         if not other.point.value < best.point.value - _BETTER:
             return best
         best = other
 
 
-def _settled(objective: Objective, criterion: Counted, x: FloatArray) -> _Candidate:
-    point, H = descend(criterion, criterion(x), np.ones(len(x), dtype=bool))
-    return _Candidate(*settle_zeros(objective.layout, criterion, point, H))
+def _settled(search: Search, x: FloatArray) -> _Candidate:
+    point, H = descend(search, search(x), np.ones(len(x), dtype=bool))
+    return _Candidate(*settle_zeros(search, point, H))
 
 
 def _status(candidate: _Candidate) -> FitStatus:

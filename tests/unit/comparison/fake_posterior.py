@@ -30,7 +30,9 @@ def fake_posterior(
         ("chain", "draw", "fixed"),
         e.beta + rng.normal(size=(*size, design.p)) @ L.T,
     )
-    for f, cov, b, cov_b in zip(design.factors, e.covariances, e.b, e.cov_b, strict=True):
+    for f, cov, b, cov_b in zip(
+        design.factors, e.covariances, e.b, fit.random_effects_cov.values(), strict=True
+    ):
         K, term = f.n_columns, f"{f.name}_term"
         sd = np.maximum(np.sqrt(np.diag(cov)), 0.05 * e.sigma)
         noise = rng.normal(size=(*size, K))

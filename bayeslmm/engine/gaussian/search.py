@@ -1,0 +1,96 @@
+"""A criterion as the optimiser meets it: counted, and compiled where the model is small."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from bayeslmm.arrays import FloatArray
+from bayeslmm.engine.gaussian.objective import (
+    Objective,
+    Point,
+    Solved,
+    bend_upwards,
+    in_design_order,
+)
+from bayeslmm.engine.gaussian.small import (
+    SmallProblem,
+    is_small,
+    small_evaluate,
+    small_problem,
+)
+
+
+class Search:
+    """An objective, and a trace of (criterion, largest gradient entry) of its evaluations.
+
+    Parameters
+    ----------
+    objective : Objective
+    joint : bool
+        Over (T, log sigma) as MAP needs, instead of T with sigma profiled out.
+    """
+
+    def __init__(self, objective: Objective, *, joint: bool) -> None:
+        self.objective, self.joint = objective, joint
+        self.trace: list[tuple[float, float]] = []
+
+    @cached_property
+    def small(self) -> SmallProblem | None:
+        """The problem for the compiled path, where it is for that."""
+        o = self.objective
+        if self.joint or not is_small(o.cp):
+            return None
+        return small_problem(o.cp, o.layout, reml=o.reml)
+
+    def __call__(self, x: FloatArray) -> Point:
+        """Evaluate, and remember."""
+        if self.small is not None:
+            point = self._evaluate(self.small, x)
+        else:
+            point = self.objective.joint(x) if self.joint else self.objective.profiled(x)
+        self.trace.append((point.value, float(np.abs(point.gradient).max(initial=0.0))))
+        return point
+
+    @cached_property
+    def _constant(self) -> float:
+        """What log |M| + df log r^2 leaves out of the deviance."""
+        df = self.objective.df
+        return float(self.objective.constant + df - df * np.log(df))
+
+    def _evaluate(self, small: SmallProblem, x: FloatArray) -> Point:
+        logdet, r2, G, R, _, *effects = small_evaluate(x, small, False)
+        if not r2 > 0.0:
+            return Point.outside(x)
+        value = logdet + small.df * math.log(r2) + self._constant
+        gradient = 2.0 * G - (2.0 * small.df / r2) * R
+
+        def curvature() -> FloatArray:
+            H = small_evaluate(x, small, True)[4]
+            return bend_upwards(self.objective.layout, x, gradient, H)
+
+        def solved() -> Solved:
+            return self._solved(value, math.sqrt(r2 / small.df), *effects)
+
+        return Point(x, value, gradient, curvature, solved)
+
+    def _solved(
+        self,
+        deviance: float,
+        sigma: float,
+        u: FloatArray,
+        v: FloatArray,
+        C: FloatArray,
+        L: FloatArray,
+    ) -> Solved:
+        cp, q = self.objective.cp, self.objective.cp.q_rest
+        if self.objective.reml:
+            lower = C[q:, q:]
+            C_beta = lower + np.tril(lower, -1).T
+        else:
+            half = np.linalg.inv(np.tril(L[q:-1, q:-1]))
+            C_beta = half.T @ half
+        effects = [u, *(v[at].reshape(cp.levels[k], -1) for k, at in cp.remainder)]
+        return Solved(in_design_order(cp, effects), v[q:], C_beta, sigma, deviance)
