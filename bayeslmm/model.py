@@ -323,10 +323,12 @@ class Model:
             elif value is not None:
                 added[f"{argument}="] = np.asarray(value, dtype=float).ravel()
                 given[argument] = f"{argument}="
-        table = frame[list(used)].assign(**added)
+        # pandas takes five times as long to find the columns by their names
+        at = {name: position for position, name in enumerate(frame.columns.tolist())}
+        table = frame.take([at[name] for name in used], axis=1)
         return ModelDefinition(
             formula=self.formula.text,
-            data=table,
+            data=table.assign(**added) if added else table,
             family=self.family.name,
             link=self.family.link.name,
             priors=self._user_priors,

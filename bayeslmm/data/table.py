@@ -36,8 +36,8 @@ def to_frame(data: Any) -> pd.DataFrame:
         )
     if not all(isinstance(c, str) for c in frame.columns):
         frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
-    twice = frame.columns[frame.columns.duplicated()].unique().tolist()
-    if twice:
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()].unique().tolist()
         raise DataError(
             f"column names stand more than once: {', '.join(twice)}.",
             fix="rename or drop the extra columns",

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulae import design_matrices
+from formulae import model_description
 from formulae.environment import Environment
+from formulae.matrices import DesignMatrices
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design.failures import explained, place_of
@@ -47,7 +48,7 @@ class Basis:
     ) -> None:
         self.expression = expression
         self._matrix: Any = None
-        self._witnesses = frame.iloc[:0]
+        self._witnesses: pd.DataFrame | None = None
         self.values: FloatArray
         self.names: tuple[str, ...]
         self.terms: dict[str, tuple[int, ...]]
@@ -55,7 +56,10 @@ class Basis:
             self.values, self.names, self.terms = np.empty((len(frame), 0)), (), {}
             return
         self._matrix = evaluate(expression, frame, namespace).common
-        self._witnesses = frame.iloc[_rows_with_every_level(self._matrix)]
+        # a design is kept and sent to other processes; the table is not part of it
+        self._matrix.data = None
+        if shown := _rows_with_every_level(self._matrix):
+            self._witnesses = frame.iloc[shown][[n.name for n in expression.names]]
         labels = [
             label
             for term in self._matrix.terms.values()
@@ -82,7 +86,7 @@ class Basis:
             return np.empty((0, len(self.names)))
         try:
             with _quiet():
-                rows = pd.concat([frame, self._witnesses]) if len(self._witnesses) else frame
+                rows = frame if self._witnesses is None else pd.concat([frame, self._witnesses])
                 for component in _components(self._matrix):
                     _check_levels(component, rows)
                 new = self._matrix.evaluate_new_data(rows).design_matrix[: len(frame)]
@@ -94,8 +98,11 @@ class Basis:
         """The columns as an array, every entry finite and of a size that can be squared."""
         values = np.asarray(matrix, dtype=np.float64)
         values = np.ascontiguousarray(values.reshape(len(values), -1))
-        finite = np.isfinite(values).all(axis=0)
-        for name, column in zip(np.array(self.names)[~finite], values.T[~finite], strict=True):
+        # the largest is NaN where any is
+        largest = [max(x.max(initial=0.0), -x.min(initial=0.0)) for x in values.T]
+        for name, column, size in zip(self.names, values.T, largest, strict=True):
+            if np.isfinite(size):
+                continue
             bad = int(np.count_nonzero(~np.isfinite(column)))
             raise DataError(
                 f"`{name}` is not finite in {bad} row{'s' if bad > 1 else ''}.",
@@ -104,7 +111,6 @@ class Basis:
                 if "(" in name
                 else "replace these values, or set them missing (NaN)",
             )
-        largest = np.abs(values).max(axis=0, initial=0.0)
         for name, size in zip(self.names, largest, strict=True):
             if size > _LARGEST or 0.0 < size < _SMALLEST:
                 raise DataError(
@@ -121,7 +127,8 @@ def evaluate(expression: Expression, frame: pd.DataFrame, namespace: Mapping[str
 
     def run(text: str) -> Any:
         with _quiet():
-            return design_matrices(text, frame, na_action="error", env=environment)
+            # formulae's own door would look for missing values again, in a copy of the frame
+            return DesignMatrices(model_description(text), frame, environment)
 
     try:
         return run(expression.text)

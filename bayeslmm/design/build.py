@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from bayeslmm.design.columns import ColumnKind, read_predictors
 from bayeslmm.design.design import Design
 from bayeslmm.design.encoding import Encoding, LevelCoding
 from bayeslmm.design.response import read_response
-from bayeslmm.design.rows import Rows
+from bayeslmm.design.rows import Rows, rows_that_count
 from bayeslmm.errors import (
     ArgumentError,
     DataError,
@@ -35,13 +36,15 @@ from bayeslmm.errors import (
     warn,
 )
 from bayeslmm.families import Family
-from bayeslmm.formula.allowed import formula_namespace
-from bayeslmm.formula.spec import FormulaSpec
+from bayeslmm.formula.allowed import extra_name, formula_namespace
+from bayeslmm.formula.spec import Expression, FormulaSpec
 
 NaAction = Literal["drop", "exclude", "error"]
 
 # lm and lme4 call a column aliased when less than this share of it is its own.
 _RANK_TOLERANCE = 1e-7
+# Rows that stay in the processor's cache.
+_ROWS_AT_ONCE = 8192
 
 
 def build_design(
@@ -88,6 +91,7 @@ def build_design(
     table = to_frame(data)
     check_names(spec, table)
     frame, extra = _with_arguments(table, weights=weights, offset=offset)
+    frame = _without_namesakes(spec, frame, extra_namespace or {})
     rows = _complete_rows(frame, [n.name for n in spec.names] + list(extra.values()), na_action)
     frame = frame.loc[rows.kept] if not rows.kept.all() else frame
 
@@ -95,23 +99,36 @@ def build_design(
     y, trials, response_name = read_response(spec, frame, family, namespace)
     places = {name.name: name.place for name in reversed(predictor_names(spec))}
     read, kinds = read_predictors(frame, dict(reversed(places.items())))
-    read = read if len(read.columns) else pd.DataFrame(index=frame.index)
-    fixed = Basis(spec.fixed, read, namespace)
-    bases = tuple(Basis(t.basis, read, namespace) for t in spec.random)
+    made: dict[str, Basis] = {}
+
+    def basis(expression: Expression) -> Basis:
+        if expression.text not in made:
+            made[expression.text] = Basis(expression, read, namespace)
+        return made[expression.text]
+
+    fixed = basis(spec.fixed)
+    bases = tuple(basis(t.basis) for t in spec.random)
     _check_offsets(spec, kinds)
-    offsets = tuple(Basis(o, read, namespace) for o in spec.offsets)
+    offsets = tuple(basis(o) for o in spec.offsets)
     _announce_independent_levels(spec, bases)
     coding, codes = _code_factors(spec, frame)
 
-    w = frame[extra["weights"]].to_numpy(dtype=float) if "weights" in extra else np.ones(len(frame))
-    _check_weights(w, family)
+    if "weights" in extra:
+        w = frame[extra["weights"]].to_numpy(dtype=float)
+        _check_weights(w, family)
+    else:
+        w = np.ones(len(frame))
+    used = rows_that_count(w)
     total_offset = sum((o.values[:, 0] for o in offsets), np.zeros(len(frame)))
     if "offset" in extra:
         total_offset = total_offset + frame[extra["offset"]].to_numpy(dtype=float)
     family.check_response(y, trials, response_name)
-    check_response(y, w, family, response_name)
+    check_response(y[used], family, response_name)
 
-    kept_columns = independent_columns(fixed.values[w > 0])
+    X = fixed.values
+    kept_columns = independent_columns(X[used])
+    if len(kept_columns) < len(fixed.names):
+        X = np.ascontiguousarray(X[:, kept_columns])
     aliased = tuple(name for i, name in enumerate(fixed.names) if i not in set(kept_columns))
     _announce_aliased(aliased, rank_deficient)
     position = {int(old): new for new, old in enumerate(kept_columns)}
@@ -137,7 +154,7 @@ def build_design(
         response_name=response_name,
         y=y,
         trials=trials,
-        X=np.ascontiguousarray(fixed.values[:, kept_columns]),
+        X=X,
         fixed_names=tuple(fixed.names[i] for i in kept_columns),
         fixed_terms={
             t: kept
@@ -161,18 +178,21 @@ def independent_columns(X: FloatArray) -> IntArray:
     """
     if X.shape[1] == 0:
         return np.empty(0, dtype=np.int64)
-    X = X / np.where((largest := np.abs(X).max(axis=0, initial=0.0)) > 0, largest, 1.0)
-    norms = np.linalg.norm(X, axis=0)
-    R = np.linalg.qr(X / np.where(norms > 0, norms, 1.0), mode="r")
-    basis = np.empty((R.shape[0], 0))
-    kept = []
+    R = X[:0]
+    for start in range(0, len(X), _ROWS_AT_ONCE):
+        R = np.linalg.qr(np.vstack([R, X[start : start + _ROWS_AT_ONCE]]), mode="r")
+    norms = np.linalg.norm(R, axis=0)
+    R /= np.where(norms > 0, norms, 1.0)
+    basis = np.empty(R.shape)
+    kept: list[int] = []
     for j in range(X.shape[1]):
-        rest = R[:, j] - basis @ (basis.T @ R[:, j])
-        rest -= basis @ (basis.T @ rest)
-        length = float(np.linalg.norm(rest))
-        if norms[j] > 0 and length > _RANK_TOLERANCE:
+        before = basis[:, : len(kept)]
+        rest = R[:, j] - before @ (before.T @ R[:, j])
+        rest -= before @ (before.T @ rest)
+        length = math.sqrt(rest @ rest)
+        if length > _RANK_TOLERANCE:
+            basis[:, len(kept)] = rest / length
             kept.append(j)
-            basis = np.column_stack([basis, rest / length])
     return np.array(kept, dtype=np.int64)
 
 
@@ -184,6 +204,15 @@ def _code_factors(
         if term.factor not in coding:
             coding[term.factor], codes[term.factor] = LevelCoding.learn(term, frame)
     return coding, codes
+
+
+def _without_namesakes(
+    spec: FormulaSpec, frame: pd.DataFrame, extra_namespace: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Leave out columns that formulae would read in place of the user's constants."""
+    names = {extra_name(k) for k in extra_namespace if extra_name(k) in frame.columns}
+    hidden = names - {n.name for n in spec.names}
+    return frame.drop(columns=list(hidden)) if hidden else frame
 
 
 def _with_arguments(
@@ -249,10 +278,13 @@ def _complete_rows(frame: pd.DataFrame, used: list[str], na_action: NaAction) ->
         raise ArgumentError(
             f"na_action={na_action!r} is not known.", fix='one of "drop", "exclude", "error"'
         )
-    names = list(dict.fromkeys(used))
-    missing = frame[names].isna()
-    kept: BoolArray = ~missing.any(axis=1).to_numpy()
-    counts = {str(k): int(v) for k, v in missing.sum().items() if v}
+    kept: BoolArray = np.ones(len(frame), dtype=bool)
+    counts: dict[str, int] = {}
+    for name in dict.fromkeys(used):
+        missing = np.asarray(pd.isna(frame[name].array))
+        if missing.any():
+            counts[name] = int(missing.sum())
+            kept &= ~missing
     if counts:
         by_column = ", ".join(f"{k}: {v}" for k, v in counts.items())
         lost = f"{np.count_nonzero(~kept)} of {len(kept)} rows have missing values"

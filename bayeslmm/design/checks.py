@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from bayeslmm.arrays import FloatArray
@@ -51,26 +50,26 @@ def predictor_names(spec: FormulaSpec) -> list[Name]:
     return [name for part in parts for name in part.names]
 
 
-def check_response(y: FloatArray, weights: FloatArray, family: Family, name: str) -> None:
-    """The response varies, where a scale must be estimated from it."""
-    counted = y[weights > 0]
-    if len(counted) == 1:
+def check_response(y: FloatArray, family: Family, name: str) -> None:
+    """The response of the rows that count varies, where a scale must be estimated from it."""
+    if len(y) == 1:
         raise DataError(
             "one row cannot carry a model.", fix="check what was left out, and the weights"
         )
-    if (largest := float(np.abs(counted).max())) > 1e100:
+    low, high = float(y.min()), float(y.max())
+    if (largest := max(high, -low)) > 1e100:
         raise DataError(
             f"the response `{name}` cannot be computed with: its values reach {largest:.0e}.",
             fix="use another unit, so that they are not astronomically large",
         )
-    if family.has_scale and 0 < np.ptp(counted) < 1e-100:
+    if family.has_scale and 0 < high - low < 1e-100:
         raise DataError(
-            f"the response `{name}` cannot be computed with: its range is {np.ptp(counted):.0e}.",
+            f"the response `{name}` cannot be computed with: its range is {high - low:.0e}.",
             fix="use another unit, so that it is not astronomically small",
         )
-    if family.has_scale and (np.ptp(counted) == 0):
+    if family.has_scale and high == low:
         raise DataError(
-            f"the response `{name}` is constant: every value is {counted[0]:g}.",
+            f"the response `{name}` is constant: every value is {y[0]:g}.",
             fix="there is nothing to model; check that this is the column you meant",
         )
 

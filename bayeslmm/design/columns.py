@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from bayeslmm.arrays import IntArray
 from bayeslmm.errors import DataError, Place, UnseenLevelError
 
 # Text columns with more distinct values than this, all of them numbers, are
@@ -49,8 +50,7 @@ class ColumnKind:
                 fix="a fixed factor has no estimate for a new level: drop these rows, "
                 "or make the factor random, (1 | factor)",
             )
-        read = pd.Categorical.from_codes(codes, categories=index, ordered=True)
-        return pd.Series(read, index=values.index)
+        return _ordered(codes, index, values.index)
 
 
 def read_predictors(
@@ -67,14 +67,26 @@ def read_predictors(
         Complete rows only.
     places : mapping
         Where each column stands in the formula; its keys are the columns to read.
+
+    Returns
+    -------
+    tuple of DataFrame and dict
+        The table with these columns as they were read, and how.
     """
-    kinds = {name: _column_kind(frame[name], place) for name, place in places.items()}
-    return apply_kinds(frame, kinds), kinds
+    kinds: dict[str, ColumnKind] = {}
+    changed: dict[str, pd.Series[Any]] = {}
+    for name, place in places.items():
+        values = frame[name]
+        kinds[name], read = _read_column(values, place)
+        if read is not values:
+            changed[name] = read
+    return frame.assign(**changed) if changed else frame, kinds
 
 
 def apply_kinds(frame: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> pd.DataFrame:
     """Read the columns of a table by kinds that are already known."""
-    return pd.DataFrame({k: kind.read(frame[k]) for k, kind in kinds.items()}, index=frame.index)
+    read = {name: kind.read(frame[name]) for name, kind in kinds.items()}
+    return pd.DataFrame(read, index=frame.index, copy=False)
 
 
 def unboxed(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -119,35 +131,61 @@ def _label_key(value: Any) -> str:
     return _NOTHING_AFTER_THE_WHOLE.sub("", str(value))
 
 
-def level_labels(values: pd.Series[Any], place: Place | None = None) -> pd.Index[Any]:
-    """Labels of the levels that occur, in their order; intervals as text, as files hold them."""
-    levels = sorted_levels(values, place)
+def coded_labels(
+    values: pd.Series[Any], place: Place | None = None
+) -> tuple[pd.Index[Any], IntArray]:
+    """`coded_levels`, intervals as text, as files hold them."""
+    levels, codes = coded_levels(values, place)
     if levels.inferred_type == "interval":
-        return pd.Index([str(v) for v in levels])
-    return levels
+        levels = pd.Index([str(v) for v in levels])
+    return levels, codes
 
 
-def sorted_levels(values: pd.Series[Any], place: Place | None = None) -> pd.Index[Any]:
-    """Levels that occur: in categorical order if there is one, sorted otherwise."""
-    if _is_categorical(values):
-        occurring: pd.Index[Any] = values.cat.remove_unused_categories().cat.categories
-        return occurring
+def coded_levels(
+    values: pd.Series[Any], place: Place | None = None
+) -> tuple[pd.Index[Any], IntArray]:
+    """Levels that occur, and the position of each value among them; -1 for a missing one.
+
+    They are in categorical order if there is one, sorted otherwise.
+    """
+    if isinstance(values.array, pd.Categorical):
+        levels, codes = values.array.categories, values.array.codes.astype(np.int64)
+        occurs = np.zeros(len(levels) + 1, dtype=bool)
+        occurs[codes] = True
+        order = np.flatnonzero(occurs[:-1])
+        if len(order) == len(levels):
+            return levels, codes
+        return levels.take(order), _positions(order, len(levels))[codes]
     try:
-        found = pd.Index(pd.unique(values.dropna()))
+        codes, levels = pd.factorize(values)
     except TypeError:
         raise _not_labels(values, place) from None
+    if types.is_object_dtype(levels):
+        levels = pd.Index(levels.to_numpy())
     try:
-        return found.sort_values()
+        in_order, order = levels.sort_values(return_indexer=True)
+        return in_order, _positions(np.asarray(order), len(levels))[codes]
     except TypeError:
         raise DataError(
             f"column `{values.name}` mixes values of different types.",
             place=place,
-            found=_listed(sorted({type(v).__name__ for v in found})),
+            found=_listed(sorted({type(v).__name__ for v in levels})),
             fix=f'data["{values.name}"] = data["{values.name}"].astype(str)',
         ) from None
 
 
-def _column_kind(values: pd.Series[Any], place: Place) -> ColumnKind:
+def _positions(order: IntArray, n: int) -> IntArray:
+    """New position of each of ``n`` levels, and -1, which the code of a missing value reads."""
+    positions = np.full(n + 1, -1, dtype=np.int64)
+    positions[order] = np.arange(len(order))
+    return positions
+
+
+def _ordered(codes: IntArray, levels: pd.Index[Any], index: pd.Index[Any]) -> pd.Series[Any]:
+    return pd.Series(pd.Categorical.from_codes(codes, categories=levels, ordered=True), index=index)
+
+
+def _read_column(values: pd.Series[Any], place: Place) -> tuple[ColumnKind, pd.Series[Any]]:
     name, values = str(values.name), unboxed(values)
     if types.is_bool_dtype(values) or types.is_numeric_dtype(values):
         if types.is_complex_dtype(values):
@@ -157,14 +195,14 @@ def _column_kind(values: pd.Series[Any], place: Place) -> ColumnKind:
                 fix="its real and its imaginary part can be columns",
             )
         _refuse_infinite(values, place)
-        return ColumnKind(name, None)
+        return ColumnKind(name, None), _plain_numbers(values)
     if holds_times(values):
         raise DataError(
             f"column `{name}` holds dates or times, which a formula cannot use.",
             place=place,
             fix=f'a number of days: (data["{name}"] - data["{name}"].min()) / pd.Timedelta("1D")',
         )
-    levels = level_labels(values, place)
+    levels, codes = coded_labels(values, place)
     if len(levels) == 1:
         raise DataError(
             f"column `{name}` has one level only, {str(levels[0])!r}.",
@@ -183,11 +221,14 @@ def _column_kind(values: pd.Series[Any], place: Place) -> ColumnKind:
             fix=f'data["{name}"] = pd.to_numeric(data["{name}"]); '
             f'for categories: data["{name}"].astype("category")',
         )
-    return ColumnKind(name, tuple(levels))
+    kind = ColumnKind(name, tuple(levels))
+    return kind, _ordered(codes, pd.Index(list(levels)), values.index)
 
 
 def _refuse_infinite(values: pd.Series[Any], place: Place) -> None:
-    infinite = np.isinf(values.to_numpy(dtype=float, na_value=np.nan))
+    if values.dtype.kind != "f":
+        return
+    infinite = np.isinf(values.to_numpy(dtype=float))
     if infinite.any():
         raise DataError(
             f"column `{values.name}` has {infinite.sum()} infinite "

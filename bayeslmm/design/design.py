@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.arrays import FloatArray
+from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.design.encoding import Encoding
-from bayeslmm.design.rows import Factor, NewRows, Rows
+from bayeslmm.design.rows import Factor, NewRows, Rows, rows_that_count
 from bayeslmm.families import Family
 from bayeslmm.formula.spec import FormulaSpec
 
@@ -80,6 +80,11 @@ class Design:
     def q(self) -> int:
         """Number of random effects, over all factors."""
         return sum(f.n_levels * f.n_columns for f in self.factors)
+
+    @cached_property
+    def used(self) -> BoolArray | slice:
+        """Index of the rows with positive weight; a slice if that is all of them."""
+        return rows_that_count(self.weights)
 
     @cached_property
     def n_effective(self) -> int:

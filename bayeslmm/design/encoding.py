@@ -12,7 +12,7 @@ import pandas as pd
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.data.table import to_frame
 from bayeslmm.design.basis import Basis
-from bayeslmm.design.columns import ColumnKind, apply_kinds, level_codes, level_labels
+from bayeslmm.design.columns import ColumnKind, apply_kinds, coded_labels, level_codes
 from bayeslmm.design.rows import Factor, NewRows, TermColumns
 from bayeslmm.errors import ArgumentError, DataError, UnknownColumnError, suggest
 from bayeslmm.formula.spec import Name, RandomTerm
@@ -31,44 +31,38 @@ class LevelCoding:
     def learn(cls, term: RandomTerm, frame: pd.DataFrame) -> tuple[LevelCoding, IntArray]:
         """Find the levels in complete rows; return them with the code of each row."""
         names = tuple(c.name for c in term.columns)
-        parts = tuple(level_labels(frame[c.name], c.place) for c in term.columns)
-        key = cls._combine(parts, frame, names)
-        occurring, codes = np.unique(key, return_inverse=True)
+        read = [coded_labels(frame[c.name], c.place) for c in term.columns]
+        parts = tuple(labels for labels, _ in read)
+        key = cls._combine(parts, [codes for _, codes in read])
         if len(names) == 1:
-            levels = parts[0]
-        else:
-            digits = np.unravel_index(occurring, [len(p) for p in parts])
-            labels = [
-                ":".join(map(str, row))
-                for row in zip(*(p[d] for p, d in zip(parts, digits, strict=True)), strict=True)
-            ]
-            levels = pd.Index(labels)
-            if levels.has_duplicates:
-                raise DataError(
-                    f"different combinations in `{term.factor}` get the same label.",
-                    place=term.place,
-                    found=str(levels[levels.duplicated()][0]),
-                    fix="take the colons out of the labels of its columns",
-                )
-        return cls(names, parts, occurring, levels), codes.astype(np.int64).ravel()
+            return cls(names, parts, np.arange(len(parts[0])), parts[0]), key
+        codes, occurring = pd.factorize(key, sort=True)
+        digits = np.unravel_index(occurring, [len(p) for p in parts])
+        texts = [np.array([str(v) for v in part], dtype=object) for part in parts]
+        columns = [text[d] for text, d in zip(texts, digits, strict=True)]
+        levels = pd.Index([":".join(row) for row in zip(*columns, strict=True)])
+        if levels.has_duplicates:
+            raise DataError(
+                f"different combinations in `{term.factor}` get the same label.",
+                place=term.place,
+                found=str(levels[levels.duplicated()][0]),
+                fix="take the colons out of the labels of its columns",
+            )
+        return cls(names, parts, occurring, levels), codes.astype(np.int64)
 
     def codes(self, frame: pd.DataFrame) -> IntArray:
         """Level of each row of a new table, -1 for a level that is not known."""
-        key = self._combine(self.parts, frame, self.columns)
+        columns = zip(self.parts, self.columns, strict=True)
+        key = self._combine(self.parts, [level_codes(part, frame[name]) for part, name in columns])
         at = np.minimum(np.searchsorted(self.occurring, key), len(self.occurring) - 1)
         return np.where(self.occurring[at] == key, at, -1).astype(np.int64)
 
     @staticmethod
-    def _combine(
-        parts: Sequence[pd.Index[Any]], frame: pd.DataFrame, names: Sequence[str]
-    ) -> IntArray:
-        key = np.zeros(len(frame), dtype=np.int64)
-        unknown = np.zeros(len(frame), dtype=bool)
-        for part, name in zip(parts, names, strict=True):
-            code = level_codes(part, frame[name])
-            unknown |= code < 0
-            key = key * len(part) + code
-        key[unknown] = -1
+    def _combine(parts: Sequence[pd.Index[Any]], codes: Sequence[IntArray]) -> IntArray:
+        """One number for each combination of codes, -1 where one of them is."""
+        key = codes[0]
+        for part, code in zip(parts[1:], codes[1:], strict=True):
+            key = np.where((key < 0) | (code < 0), -1, key * len(part) + code)
         return key
 
 
@@ -104,7 +98,7 @@ class Encoding:
                     name=name,
                     levels=coding.levels,
                     codes=codes[name],
-                    columns=np.ascontiguousarray(np.hstack([columns[i] for i in at])),
+                    columns=columns[at[0]] if len(at) == 1 else np.hstack([columns[i] for i in at]),
                     column_names=tuple(c for i in at for c in self.bases[i].names),
                     terms=tuple(
                         TermColumns(
@@ -166,8 +160,9 @@ class Encoding:
         self, frame: pd.DataFrame, needed: Mapping[str, None], grouping: Sequence[Name]
     ) -> None:
         places = {n.name: n.place for n in grouping}
-        for basis in (self.fixed, *self.bases, *self.offsets):
-            places |= {n.name: n.place for n in basis.expression.names}
+        bases = (t.basis for t in self.random)
+        for expression in (self.fixed.expression, *bases, *(o.expression for o in self.offsets)):
+            places |= {n.name: n.place for n in expression.names}
         for name in needed:
             if name not in frame.columns:
                 close = suggest(name, frame.columns)

@@ -12,10 +12,10 @@ from pandas.api import types
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design.basis import evaluate
 from bayeslmm.design.columns import (
+    coded_levels,
     holds_times,
     read_predictors,
     reads_as_numbers,
-    sorted_levels,
     unboxed,
 )
 from bayeslmm.design.design import Design
@@ -91,7 +91,7 @@ def _read_column(values: pd.Series[Any], response: Expression, family: Family) -
                 fix="replace them, or set them missing (NaN) so that na_action decides",
             )
         return numbers
-    levels = sorted_levels(values, response.place)
+    levels, _ = coded_levels(values, response.place)
     if family.name in ("bernoulli", "binomial") and len(levels) == 2:
         # As in R: the first level is failure, the second success.
         return np.asarray(values == levels[1], dtype=np.float64)

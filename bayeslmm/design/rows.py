@@ -101,6 +101,12 @@ class Rows:
     missing: Mapping[str, int]
 
 
+def rows_that_count(weights: FloatArray) -> BoolArray | slice:
+    """Index of the rows of positive weight; where all count, a slice, which copies nothing."""
+    positive: BoolArray = weights > 0
+    return slice(None) if positive.all() else positive
+
+
 @dataclass(frozen=True, eq=False)
 class NewRows:
     """New data in the encoding of a design: all a prediction needs."""

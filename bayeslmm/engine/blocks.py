@@ -21,15 +21,15 @@ from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.compiled import kernel
 
 
-@kernel()
-def _factor_level(A: FloatArray, T: FloatArray, AT: FloatArray, L: FloatArray) -> float:
-    """Cholesky factor of T'AT + I into L, AT beside it; log-determinant returned."""
+@kernel
+def _factor_level(A: FloatArray, i: int, T: FloatArray, AT: FloatArray, L: FloatArray) -> float:
+    """Cholesky factor of T'A_iT + I into L, A_iT beside it; log-determinant returned."""
     K = T.shape[0]
     for a in range(K):
         for b in range(K):
             s = 0.0
             for c in range(K):
-                s += A[a, c] * T[c, b]
+                s += A[i, a, c] * T[c, b]
             AT[a, b] = s
     logdet = 0.0
     for a in range(K):
@@ -47,31 +47,31 @@ def _factor_level(A: FloatArray, T: FloatArray, AT: FloatArray, L: FloatArray) -
     return logdet
 
 
-@kernel()
-def _forward(L: FloatArray, T: FloatArray, x: FloatArray, out: FloatArray) -> None:
-    """Solve L out = T'x for one vector."""
+@kernel
+def _forward(L: FloatArray, T: FloatArray, x: FloatArray, r: int, out: FloatArray, o: int) -> None:
+    """Solve L out = T'x, row r of x into row o of out (a view of a row would cost more)."""
     K = L.shape[0]
     for a in range(K):
         s = 0.0
         for c in range(K):
-            s += T[c, a] * x[c]
+            s += T[c, a] * x[r, c]
         for c in range(a):
-            s -= L[a, c] * out[c]
-        out[a] = s / L[a, a]
+            s -= L[a, c] * out[o, c]
+        out[o, a] = s / L[a, a]
 
 
-@kernel()
-def _backward(L: FloatArray, x: FloatArray) -> None:
-    """Solve L' x = x in place."""
+@kernel
+def _backward(L: FloatArray, x: FloatArray, r: int) -> None:
+    """Solve L'x = x in place, for row r of x."""
     K = L.shape[0]
     for a in range(K - 1, -1, -1):
-        s = x[a]
+        s = x[r, a]
         for c in range(a + 1, K):
-            s -= L[c, a] * x[c]
-        x[a] = s / L[a, a]
+            s -= L[c, a] * x[r, c]
+        x[r, a] = s / L[a, a]
 
 
-@kernel()
+@kernel
 def mirror(S: FloatArray) -> None:
     """Copy the lower triangle of a square matrix onto its upper one, in place, tile by tile."""
     n, tile = len(S), 32
@@ -83,7 +83,7 @@ def mirror(S: FloatArray) -> None:
                     S[j, i] = S[i, j]
 
 
-@kernel()
+@kernel
 def eliminate(
     T: FloatArray,
     A: FloatArray,
@@ -115,7 +115,9 @@ def eliminate(
         sum_i log |T'A_iT + I|.
     """
     J, K = A.shape[0], T.shape[0]
-    d, m = dense.shape[1] - skip, S.shape[0]
+    width = dense.shape[1]
+    d, m = width - skip, S.shape[0]
+    flat = dense.reshape(J * width, K)
     AT, L = np.empty((K, K)), np.zeros((K, K))
     widest = 0
     for i in range(J):
@@ -123,30 +125,40 @@ def eliminate(
     V, at = np.empty((widest + d, K)), np.empty(widest + d, np.int64)
     logdet = 0.0
     for i in range(J):
-        logdet += _factor_level(A[i], T, AT, L)
         k = start[i + 1] - start[i]
+        if K == 1:
+            D = 1.0 + T[0, 0] * A[i, 0, 0] * T[0, 0]
+            logdet += np.log(D)
+            scale = T[0, 0] / np.sqrt(D)
+            for a in range(k):
+                row, x = column[start[i] + a], scale * value[start[i] + a, 0]
+                at[a], V[a, 0] = row, x
+                for b in range(a + 1):
+                    S[row, at[b]] -= x * V[b, 0]
+            for a in range(k, k + d):
+                row, x = m - d - k + a, scale * dense[i, skip + a - k, 0]
+                at[a], V[a, 0] = row, x
+                for b in range(a + 1):
+                    S[row, at[b]] -= x * V[b, 0]
+            continue
+        logdet += _factor_level(A, i, T, AT, L)
         for a in range(k):
             at[a] = column[start[i] + a]
-            _forward(L, T, value[start[i] + a], V[a])
+            _forward(L, T, value, start[i] + a, V, a)
         for a in range(d):
             at[k + a] = m - d + a
-            _forward(L, T, dense[i, skip + a], V[k + a])
+            _forward(L, T, flat, i * width + skip + a, V, k + a)
         for a in range(k + d):
-            row = S[at[a]]
-            if K == 1:
-                x = V[a, 0]
-                for b in range(a + 1):
-                    row[at[b]] -= x * V[b, 0]
-            else:
-                for b in range(a + 1):
-                    s = 0.0
-                    for c in range(K):
-                        s += V[a, c] * V[b, c]
-                    row[at[b]] -= s
+            row = at[a]
+            for b in range(a + 1):
+                s = 0.0
+                for c in range(K):
+                    s += V[a, c] * V[b, c]
+                S[row, at[b]] -= s
     return logdet
 
 
-@kernel()
+@kernel
 def update_ancestor(
     T: FloatArray,
     A: FloatArray,
@@ -178,12 +190,14 @@ def update_ancestor(
     """
     J, K, K_up = A.shape[0], T.shape[0], A_up.shape[1]
     AT, L = np.empty((K, K)), np.zeros((K, K))
-    V, v = np.empty((K_up, K)), np.empty(K)
+    V, v = np.empty((K_up, K)), np.empty((1, K))
+    width = dense.shape[1]
+    flat = dense.reshape(J * width, K)
     for i in range(J):
-        _factor_level(A[i], T, AT, L)
+        _factor_level(A, i, T, AT, L)
         j = parent[i]
         for a in range(K_up):
-            _forward(L, T, dense[i, first + a], V[a])
+            _forward(L, T, flat, i * width + first + a, V, a)
         for a in range(K_up):
             for b in range(K_up):
                 s = 0.0
@@ -191,22 +205,22 @@ def update_ancestor(
                     s += V[a, c] * V[b, c]
                 A_up[j, a, b] -= s
         for e in range(start[i], start[i + 1]):
-            _forward(L, T, value[e], v)
+            _forward(L, T, value, e, v, 0)
             for a in range(K_up):
                 s = 0.0
                 for c in range(K):
-                    s += V[a, c] * v[c]
+                    s += V[a, c] * v[0, c]
                 value_up[place[e], a] -= s
         for t in range(dense_up.shape[1]):
-            _forward(L, T, dense[i, first + K_up + t], v)
+            _forward(L, T, flat, i * width + first + K_up + t, v, 0)
             for a in range(K_up):
                 s = 0.0
                 for c in range(K):
-                    s += V[a, c] * v[c]
+                    s += V[a, c] * v[0, c]
                 dense_up[j, t, a] -= s
 
 
-@kernel()
+@kernel
 def _invert(M: FloatArray, out: FloatArray) -> None:
     """Inverse of a small square matrix, which is overwritten."""
     K = M.shape[0]
@@ -233,11 +247,10 @@ def _invert(M: FloatArray, out: FloatArray) -> None:
                     out[a, b] -= x * out[c, b]
 
 
-@kernel()
+@kernel
 def _marginal_pieces(
     L: FloatArray,
     T: FloatArray,
-    A: FloatArray,
     AT: FloatArray,
     E: FloatArray,
     X: FloatArray,
@@ -249,10 +262,6 @@ def _marginal_pieces(
     Y is I - A X as well, which would cancel where the data outweigh the residual.
     """
     K = L.shape[0]
-    if K == 1:
-        D = L[0, 0] * L[0, 0]
-        E[0, 0], X[0, 0], Y[0, 0] = T[0, 0] / D, T[0, 0] * T[0, 0] / D, 1.0 / D
-        return
     for b in range(K):
         for a in range(K):
             s = T[b, a]
@@ -267,7 +276,7 @@ def _marginal_pieces(
             X[a, b] = s
             X[b, a] = s
     for b in range(K):
-        _backward(L, E[b])
+        _backward(L, E, b)
     for a in range(K):
         for b in range(K):
             s = 1.0 if a == b else 0.0
@@ -277,31 +286,21 @@ def _marginal_pieces(
     _invert(M, Y)
 
 
-@kernel()
+@kernel
 def _own_product(
     C: FloatArray, at: IntArray, k: int, B: FloatArray, Q: FloatArray, W: FloatArray
 ) -> None:
     """W = B'CB for the k columns ``at``, from the lower triangle of C; rows ascend."""
     K = B.shape[1]
-    if K == 1:
-        total = 0.0
-        for a in range(k):
-            row = C[at[a]]
-            s = 0.0
-            for b in range(a):
-                s += row[at[b]] * B[b, 0]
-            total += B[a, 0] * (2.0 * s + row[at[a]] * B[a, 0])
-        W[0, 0] = total
-        return
     for c in range(K):
         for e in range(K):
             W[c, e] = 0.0
     for a in range(k):
-        row = C[at[a]]
+        row = at[a]
         for c in range(K):
-            Q[0, c] = 0.5 * row[at[a]] * B[a, c]
+            Q[0, c] = 0.5 * C[row, row] * B[a, c]
         for b in range(a):
-            x = row[at[b]]
+            x = C[row, at[b]]
             for c in range(K):
                 Q[0, c] += x * B[b, c]
         for c in range(K):
@@ -309,7 +308,7 @@ def _own_product(
                 W[c, e] += B[a, c] * Q[0, e] + Q[0, c] * B[a, e]
 
 
-@kernel()
+@kernel
 def _apply_inverse(
     C: FloatArray,
     at: IntArray,
@@ -337,11 +336,11 @@ def _apply_inverse(
     for a in range(k):
         if sparse <= a < sparse + reach:
             continue
-        row = C[at[a]]
+        row = at[a]
         for b in range(a + 1):
             if sparse <= b < sparse + reach:
                 continue
-            x = row[at[b]]
+            x = C[row, at[b]]
             for c in range(K):
                 Q[a, c] += x * B[b, c]
             if b < a:
@@ -370,7 +369,108 @@ def _apply_inverse(
         local += width
 
 
-@kernel()
+@kernel
+def _walk_scalars(
+    t: float,
+    A: FloatArray,
+    start: IntArray,
+    column: IntArray,
+    value: FloatArray,
+    dense: FloatArray,
+    C: FloatArray,
+    v: FloatArray,
+    up: Any,
+    keep: bool,
+) -> Any:
+    """`walk_back` of a factor with one effect a level, in scalars."""
+    parents, places, widths, own_up, own_base = up[:5]
+    value_up, value_base, dense_up, dense_base, dense_width, coef, coef_base = up[5:]
+    J, d, m = A.shape[0], dense.shape[1] - 1, C.shape[0]
+    n_up = len(widths)
+    widest = 0
+    for i in range(J):
+        widest = max(widest, start[i + 1] - start[i])
+    B, Q, at = np.empty(widest + d), np.empty(widest + d), np.zeros(widest + d, np.int64)
+    u, g, own = np.empty((J, 1)), np.empty((J, 1)), np.empty((J, 1, 1))
+    G, ZPZ = np.zeros((1, 1)), np.zeros((1, 1))
+    by_value = np.zeros((len(value) if keep else 0, 1))
+    by_dense = np.zeros((J if keep else 0, d, 1))
+    ZPZ_sum = 0.0
+    for i in range(J):
+        first, sparse = start[i], start[i + 1] - start[i]
+        k = sparse + d
+        rest = dense[i, d, 0]
+        for a in range(sparse):
+            j, x = column[first + a], value[first + a, 0]
+            at[a], B[a] = j, x
+            rest -= x * v[j]
+        local = sparse
+        for n in range(n_up):
+            base = coef_base[n] + parents[n, i] * widths[n]
+            for r in range(widths[n]):
+                x = dense[i, local - sparse, 0]
+                B[local] = x
+                rest -= x * coef[base + r]
+                local += 1
+        reach = local
+        for a in range(local, k):
+            j, x = m - k + a, dense[i, a - sparse, 0]
+            at[a], B[a] = j, x
+            rest -= x * v[j]
+        weight = 1.0 / (1.0 + t * A[i, 0, 0] * t)
+        g[i, 0], u[i, 0] = weight * rest, t * weight * rest
+        W = 0.0
+        if n_up == 0 and not keep:
+            for a in range(k):
+                row, s = at[a], 0.0
+                for b in range(a):
+                    s += C[row, at[b]] * B[b]
+                W += B[a] * (2.0 * s + C[row, row] * B[a])
+        else:
+            for a in range(k):
+                Q[a] = 0.0
+            for a in range(k):
+                if sparse <= a < reach:
+                    continue
+                row, s = at[a], C[at[a], at[a]] * B[a]
+                for b in range(a):
+                    if b < sparse or b >= reach:
+                        s += C[row, at[b]] * B[b]
+                        Q[b] += C[row, at[b]] * B[a]
+                Q[a] += s
+            here = sparse
+            for n in range(n_up):
+                j, width = parents[n, i], widths[n]
+                for r in range(width):
+                    s, x = 0.0, B[here + r]
+                    for b in range(width):
+                        s += own_up[own_base[n] + (j * width + r) * width + b] * B[here + b]
+                    for b in range(sparse):
+                        y = value_up[value_base[n] + places[n, first + b] * width + r]
+                        s += y * B[b]
+                        Q[b] += y * x
+                    for b in range(here + width, k):
+                        q = b - here - width
+                        y = dense_up[dense_base[n] + (j * dense_width[n] + q) * width + r]
+                        s += y * B[b]
+                        Q[b] += y * x
+                    Q[here + r] += s
+                here += width
+            for a in range(k):
+                W += B[a] * Q[a]
+        X = t * t * weight
+        own[i, 0, 0] = X + X * X * W
+        ZPZ_sum += weight * A[i, 0, 0] - weight * weight * W
+        if keep:
+            for a in range(sparse):
+                by_value[first + a, 0] = -X * Q[a]
+            for a in range(sparse, k):
+                by_dense[i, a - sparse, 0] = -X * Q[a]
+    ZPZ[0, 0], G[0, 0] = ZPZ_sum, ZPZ_sum * t
+    return u, g, own, G, ZPZ, by_value, by_dense
+
+
+@kernel
 def walk_back(
     T: FloatArray,
     A: FloatArray,
@@ -421,9 +521,11 @@ def walk_back(
     inverse among the level's other columns: g = Y (c - B'v), own = X + X W X,
     G_i = A E - Y W E, ZPZ_i = Y A - Y W Y'.
     """
+    J, K = A.shape[0], T.shape[0]
+    if K == 1:
+        return _walk_scalars(T[0, 0], A, start, column, value, dense, C, v, up, keep)
     parents, _, widths = up[:3]
     coef, coef_base = up[10:]
-    J, K = A.shape[0], T.shape[0]
     d, m = dense.shape[1] - 1, C.shape[0]
     AT, L = np.empty((K, K)), np.zeros((K, K))
     E, X, Y, M = np.empty((K, K)), np.empty((K, K)), np.empty((K, K)), np.empty((K, K))
@@ -437,41 +539,41 @@ def walk_back(
     G, ZPZ = np.zeros((K, K)), np.zeros((K, K))
     by_value = np.zeros((len(value) if keep else 0, K))
     by_dense = np.zeros((J if keep else 0, d, K))
-    rest = np.empty(K)
+    rest = np.empty((1, K))
     for i in range(J):
-        _factor_level(A[i], T, AT, L)
-        _marginal_pieces(L, T, A[i], AT, E, X, Y, M)
+        _factor_level(A, i, T, AT, L)
+        _marginal_pieces(L, T, AT, E, X, Y, M)
         sparse = start[i + 1] - start[i]
         k = sparse + d
         for c in range(K):
-            rest[c] = dense[i, d, c]
+            rest[0, c] = dense[i, d, c]
         for a in range(sparse):
             at[a] = column[start[i] + a]
             x = v[at[a]]
             for c in range(K):
                 B[a, c] = value[start[i] + a, c]
-                rest[c] -= B[a, c] * x
+                rest[0, c] -= B[a, c] * x
         local = sparse
         for n in range(len(widths)):
             for r in range(widths[n]):
                 x = coef[coef_base[n] + parents[n, i] * widths[n] + r]
                 for c in range(K):
                     B[local, c] = dense[i, local - sparse, c]
-                    rest[c] -= B[local, c] * x
+                    rest[0, c] -= B[local, c] * x
                 local += 1
         for a in range(local - sparse, d):
             at[sparse + a] = m - d + a
             x = v[at[sparse + a]]
             for c in range(K):
                 B[sparse + a, c] = dense[i, a, c]
-                rest[c] -= B[sparse + a, c] * x
+                rest[0, c] -= B[sparse + a, c] * x
         for a in range(K):
             s = 0.0
             for c in range(K):
-                s += Y[a, c] * rest[c]
+                s += Y[a, c] * rest[0, c]
             g[i, a] = s
-        _forward(L, T, rest, u[i])
-        _backward(L, u[i])
+        _forward(L, T, rest, 0, u, i)
+        _backward(L, u, i)
         if keep or len(widths) > 0:
             _apply_inverse(C, at, k, B, Q, sparse, start[i], i, up)
             for a in range(K):
@@ -512,7 +614,7 @@ def walk_back(
     return u, g, own, G, ZPZ, by_value, by_dense
 
 
-@kernel()
+@kernel
 def scale_square(
     S: FloatArray, bounds: IntArray, widths: IntArray, Ts: FloatArray, M: FloatArray
 ) -> None:
@@ -567,7 +669,7 @@ def scale_square(
         M[i, i] += 1.0
 
 
-@kernel()
+@kernel
 def scale_entries(
     start: IntArray,
     column: IntArray,
@@ -595,7 +697,7 @@ def scale_entries(
     return out
 
 
-@kernel()
+@kernel
 def trace_products(
     S: FloatArray, C: FloatArray, bounds: IntArray, widths: IntArray, Ts: FloatArray
 ) -> FloatArray:
@@ -653,12 +755,12 @@ def trace_products(
     return out
 
 
-@kernel()
+@kernel
 def _lower(S: FloatArray, i: int, j: int) -> float:
     return S[i, j] if j <= i else S[j, i]
 
 
-@kernel()
+@kernel
 def fold_directions(
     T: FloatArray,
     A: FloatArray,
@@ -694,10 +796,10 @@ def fold_directions(
     total, columns = old + len(w), dense.shape[1] - 1
     AT, L = np.empty((K, K)), np.zeros((K, K))
     square = np.zeros((total, total))
-    r, h, back, moved = np.empty((total, K)), np.empty((total, K)), np.empty(K), np.empty(K)
+    r, h, back, moved = np.empty((total, K)), np.empty((total, K)), np.empty((1, K)), np.empty(K)
     onward = np.zeros((total, J, columns))
     for i in range(J):
-        _factor_level(A[i], T, AT, L)
+        _factor_level(A, i, T, AT, L)
         for a in range(total):
             for c in range(K):
                 if a < old:
@@ -707,14 +809,14 @@ def fold_directions(
                     for e in range(K):
                         s += A[i, c, e] * w[a - old, i, e]
                     r[a, c] = s
-            _forward(L, T, r[a], h[a])
+            _forward(L, T, r, a, h, a)
             for c in range(K):
-                back[c] = h[a, c]
-            _backward(L, back)
+                back[0, c] = h[a, c]
+            _backward(L, back, 0)
             for c in range(K):
                 s = w[a - old, i, c] if a >= old else 0.0
                 for e in range(K):
-                    s -= T[c, e] * back[e]
+                    s -= T[c, e] * back[0, e]
                 moved[c] = s
             for e in range(start[i], start[i + 1]):
                 s = 0.0

@@ -1,11 +1,59 @@
-"""How every kernel is compiled."""
+"""How kernels are compiled, and how many threads linear algebra may take beside them."""
 
 from __future__ import annotations
 
-from functools import partial
+import hashlib
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
 
 from numba import njit
+from threadpoolctl import ThreadpoolController
 
-# Kept on disk, so that a second process does not compile again; threads may run them
-# side by side; a division by zero gives inf or NaN, as in NumPy, not an exception.
-kernel = partial(njit, cache=True, nogil=True, error_model="numpy")
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile at the first call.
+
+    The code is kept on disk, so that a second process does not compile again; threads may
+    run it side by side; a division by zero gives inf or NaN, as in NumPy.
+    """
+    compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+    # Numba takes code from disk while its own file is unchanged, but kernels contain
+    # the kernels they call: let it look at all files of the engine.
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if hasattr(file, "_source_stamp"):
+        file._source_stamp = (file._source_stamp, _fingerprint())
+    return compiled
+
+
+@cache
+def _fingerprint() -> str:
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def one_blas_thread[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Run a function with BLAS on one thread.
+
+    The matrices of a fit are too small to gain much from more, threads of BLAS that wait
+    for one another cost a multiple where the machine is busy, and the last digits would
+    depend on their number.
+    """
+
+    @wraps(function)
+    def limited(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _blas().limit(limits=1):
+            return function(*args, **kwargs)
+
+    return limited
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    import numpy.linalg  # noqa: F401  the libraries must be there to be found
+    import scipy.linalg  # noqa: F401
+
+    return ThreadpoolController().select(user_api="blas")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from bayeslmm.errors import ArgumentError, FormulaError, UnsupportedSyntaxError
 from bayeslmm.formula.allowed import check_extra_names, find_function, quote
@@ -80,12 +81,18 @@ def parse_formula(
         )
     check_extra_names(extra_names)
     try:
-        formula = read_formula(text)
-        if added := _group_terms(groups):
-            formula = read_formula(f"{text.rstrip()} + {added}")
-        return _build(formula, extra_names)
+        return _read(text, _group_terms(groups), tuple(extra_names))
     except RecursionError:
         raise FormulaError("the formula is nested too deeply.", fix="make columns first") from None
+
+
+# many models of one formula are common: responses, simulations, subsets
+@lru_cache(maxsize=128)
+def _read(text: str, added: str, extra_names: tuple[str, ...]) -> FormulaSpec:
+    formula = read_formula(text)
+    if added:
+        formula = read_formula(f"{text.rstrip()} + {added}")
+    return _build(formula, extra_names)
 
 
 def _group_terms(groups: str | Sequence[str]) -> str:

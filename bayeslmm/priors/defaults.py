@@ -62,10 +62,11 @@ class Scale:
 
 def response_scale(design: Design) -> Scale:
     """Location and spread of the response, offset taken off, rows of weight zero left out."""
-    used = design.weights > 0
+    used = design.used
     y, offset, family = design.y[used], design.offset[used], design.family
     if family.link.name == "identity":
-        return Scale(float(np.mean(y - offset)), spread(y - offset))
+        y = y - offset
+        return Scale(float(y.mean()), spread(y))
     if family.link.name == "log":
         pooled = max(float(y.sum()), 0.5) / float(np.exp(offset).sum())
         return Scale(math.log(pooled), 1.0)
@@ -79,14 +80,13 @@ def default_centre(design: Design) -> FloatArray:
     """Means of the fixed columns, 0 for the intercept; zeros without one. Shape (p,)."""
     if not design.has_intercept:
         return np.zeros(design.p)
-    centre = design.X[design.weights > 0].mean(axis=0)
-    centre[design.fixed_names.index(INTERCEPT)] = 0.0
-    return np.asarray(centre, dtype=np.float64)
+    columns = zip(design.fixed_names, design.X[design.used].T, strict=True)
+    return np.array([0.0 if name == INTERCEPT else x.mean() for name, x in columns])
 
 
 def default_beta(design: Design, y: Scale) -> tuple[Prior, ...]:
     """Prior of each fixed coefficient."""
-    X = design.X[design.weights > 0]
+    X = design.X[design.used]
     priors: list[Prior] = []
     for j, name in enumerate(design.fixed_names):
         if not design.has_intercept:
@@ -102,7 +102,7 @@ def default_beta(design: Design, y: Scale) -> tuple[Prior, ...]:
 
 def default_sd(design: Design, factor: Factor, y: Scale) -> tuple[Prior, ...]:
     """Prior of each standard deviation of a factor."""
-    columns = factor.columns[design.weights > 0]
+    columns = factor.columns[design.used]
     has_intercept = INTERCEPT in factor.column_names
     priors: list[Prior] = []
     for k, name in enumerate(factor.column_names):
@@ -143,14 +143,15 @@ def default_auxiliary(design: Design, y: Scale) -> dict[str, Prior]:
 
 def root_mean_square(x: FloatArray) -> float:
     """Root mean square; 1 for a column of zeros."""
-    value = float(np.sqrt(np.mean(x * x)))
+    value = math.sqrt(float(x @ x) / len(x))
     return value if value > 0 else 1.0
 
 
 def spread(x: FloatArray) -> float:
     """Standard deviation; the root mean square of a constant column."""
     rms = root_mean_square(x)
-    sd = float(np.std(x, ddof=1)) if len(x) > 1 else 0.0
+    away = x - x.mean()
+    sd = math.sqrt(float(away @ away) / (len(x) - 1)) if len(x) > 1 else 0.0
     return sd if sd > 1e-10 * rms else rms
 
 

@@ -109,7 +109,7 @@ def parameter_names(design: Design) -> list[str]:
 
 
 def _check_names(design: Design, given: Mapping[str, Any]) -> None:
-    names = parameter_names(design)
+    names = parameter_names(design) if given else []
     for name, prior in given.items():
         if name not in names:
             raise _unknown(design, str(name), names)

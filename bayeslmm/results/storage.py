@@ -18,7 +18,7 @@ from bayeslmm.results.definition import ModelDefinition, dataset_to_frame, frame
 FORMAT = 1
 _GROUP = "bayeslmm_model"
 _ESTIMATE = "bayeslmm_estimate"
-_PER_FACTOR = ("T", "b", "cov_b")
+_PER_FACTOR = ("T", "b")
 _ARRAYS = ("beta", "cov_beta", "variance_values")
 _SCALARS = ("method", "sigma", "loglik", "n_params", "decrement", "evaluations")
 

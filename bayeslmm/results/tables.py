@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,11 +96,17 @@ def _covariances(design: Design, e: Estimate) -> list[float]:
     return [*out, e.sigma**2]
 
 
-def random_table(design: Design, e: Estimate, level: float) -> pd.DataFrame:
+def sd_of(covariances: FloatArray) -> FloatArray:
+    """SDs of covariance matrices, shape (J, K, K) to (J, K)."""
+    return np.asarray(np.sqrt(np.maximum(np.einsum("jkk->jk", covariances), 0.0)))
+
+
+def random_table(
+    design: Design, effects: Sequence[FloatArray], cov_b: Sequence[FloatArray], level: float
+) -> pd.DataFrame:
     """Every random effect: factor, level, term, BLUP, conditional SD, interval."""
     frames = []
-    for f, b, cov in zip(design.factors, e.b, e.cov_b, strict=True):
-        sd = np.sqrt(np.maximum(np.einsum("jkk->jk", cov), 0.0))
+    for f, b, cov in zip(design.factors, effects, cov_b, strict=True):
         frames.append(
             pd.DataFrame(
                 {
@@ -107,7 +114,7 @@ def random_table(design: Design, e: Estimate, level: float) -> pd.DataFrame:
                     "level": np.repeat(f.levels.to_numpy(dtype=object), f.n_columns),
                     "term": np.tile(np.array(f.column_names, dtype=object), f.n_levels),
                     "estimate": b.ravel(),
-                    "std_error": sd.ravel(),
+                    "std_error": sd_of(cov).ravel(),
                 }
             )
         )

@@ -36,6 +36,8 @@ def settle_zeros(
     """
     layout = search.objective.layout
     free = np.ones(len(point.x), dtype=bool)
+    if not (np.abs(point.x[layout.diagonal]) < _NEAR_ZERO).any():
+        return point, free, H
     canonical = point.x.copy()
     canonical[: layout.size] = layout.pack(
         [
@@ -44,8 +46,6 @@ def settle_zeros(
         ]
     )
     near = [int(i) for i in layout.diagonal if abs(canonical[i]) < _NEAR_ZERO]
-    if not near:
-        return point, free, H
     for i in sorted(near, key=lambda i: abs(canonical[i])):
         trial_x, trial_free = canonical.copy(), free.copy()
         for j in (i, *_below(layout, i)):

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayeslmm.arrays import FloatArray, IntArray
-from bayeslmm.design import Design, Factor
+from bayeslmm.design import Design
+from bayeslmm.engine.gaussian.sums import add_pairs, level_sums, pair_sums
 from bayeslmm.engine.gaussian.working import Coordinates, choose_coordinates, to_working
 
 # Share of couplings that are not zero, and number of columns, from which matrix
 # products over all of them are faster than a walk over the sparse ones.
 _MOSTLY_FULL = 0.2
 _WORTH_MATRIX_PRODUCTS = 48
+# Columns of a remainder that is small: evaluated in one compiled call (see `small`), in
+# which one eliminated factor is enough.
+SMALL = 40
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,7 +71,8 @@ class CrossProducts:
     chain : tuple of Eliminated
         The finest factor, then every factor in which all before it are nested.
     S : ndarray, shape (m, m)
-        Cross-products of the remainder.
+        Cross-products of the remainder, lower triangle; those of the fixed columns and
+        the response in full.
     coordinates : Coordinates
     """
 
@@ -98,33 +103,28 @@ class CrossProducts:
 
 
 def compute_crossproducts(design: Design) -> CrossProducts:
-    """One pass over the rows of a Gaussian design."""
+    """Sums over the rows of a Gaussian design."""
     maps = choose_coordinates(design)
-    counted = design.weights > 0
-    w = design.weights[counted]
-    y = (design.y - design.offset)[counted]
-    Xy = np.column_stack(
-        [to_working(design.X[counted], maps.X_map), (y - maps.y_shift) / maps.y_scale]
-    )
-    chain, rest = _choose_chain([f.codes[counted] for f in design.factors], design.factors)
-    order = [*chain, *rest]
+    used, p = design.used, design.p
+    w = design.weights[used]
+    Xy = np.empty((len(w), p + 1))
+    Xy[:, :p] = to_working(design.X[used], maps.X_map)
+    Xy[:, p] = ((design.y - design.offset)[used] - maps.y_shift) / maps.y_scale
     parts = [
-        _Part(
-            design.factors[k].codes[counted],
-            design.factors[k].n_levels,
-            to_working(design.factors[k].columns[counted], maps.Z_maps[k]),
-        )
-        for k in order
+        _Part(f.codes[used], f.n_levels, to_working(f.columns[used], R))
+        for f, R in zip(design.factors, maps.Z_maps, strict=True)
     ]
-    inner, outer = parts[: len(chain)], parts[len(chain) :]
+    chain, rest = _choose_chain(parts, p)
+    order = [*chain, *rest]
+    inner, outer = [parts[k] for k in chain], [parts[k] for k in rest]
     starts = np.concatenate([[0], np.cumsum([f.size for f in outer])]).astype(np.int64)
     return CrossProducts(
         n=len(w),
-        p=design.p,
+        p=p,
         log_weights=float(np.log(w).sum()),
         order=tuple(order),
-        levels=tuple(f.J for f in parts),
-        widths=tuple(f.K for f in parts),
+        levels=tuple(parts[k].J for k in order),
+        widths=tuple(parts[k].K for k in order),
         chain=_chain_products(inner, outer, starts, w, Xy),
         S=_remainder_products(outer, starts, w, Xy),
         coordinates=maps,
@@ -148,14 +148,15 @@ class _Part:
         return self.J * self.K
 
 
-def _choose_chain(
-    codes: list[IntArray], factors: tuple[Factor, ...]
-) -> tuple[list[int], list[int]]:
+def _choose_chain(parts: list[_Part], p: int) -> tuple[list[int], list[int]]:
     """The largest factor, then those in which every chosen one is nested; and the others."""
-    by_size = sorted(range(len(factors)), key=lambda k: -factors[k].n_levels * factors[k].n_columns)
-    chain, rest = by_size[:1], by_size[:0]
+    by_size = sorted(range(len(parts)), key=lambda k: -parts[k].size)
+    chain, rest = by_size[:1], by_size[1:]
+    if sum(parts[k].size for k in rest) + p + 1 <= SMALL:
+        return chain, rest
+    rest = []
     for k in by_size[1:]:
-        nested = all(_nested(codes[c], factors[c].n_levels, codes[k]) for c in chain)
+        nested = all(_nested(parts[c].codes, parts[c].J, parts[k].codes) for c in chain)
         (chain if nested else rest).append(k)
     return chain, rest
 
@@ -174,9 +175,8 @@ def _chain_products(
     keys: list[IntArray] = []
     for e in reversed(range(len(chain))):
         f = chain[e]
-        weighted = w[:, None] * f.columns
-        dense = np.hstack([*(g.columns for g in chain[e + 1 :]), Xy])
-        start, column, value = _sparse_coupling(f, weighted, rest, starts)
+        dense = np.hstack([*(g.columns for g in chain[e + 1 :]), Xy]) if e + 1 < len(chain) else Xy
+        start, column, value = _sparse_coupling(f, w, rest, starts)
         parents = np.empty((len(chain) - e - 1, f.J), dtype=np.int64)
         places = np.empty((len(chain) - e - 1, len(column)), dtype=np.int64)
         of_level = np.repeat(np.arange(f.J), np.diff(start))
@@ -189,11 +189,11 @@ def _chain_products(
         out.insert(
             0,
             Eliminated(
-                A=np.ascontiguousarray(_level_sums(f.codes, f.J, weighted, f.columns)),
+                A=level_sums(f.codes, f.J, w, f.columns, f.columns),
                 start=start,
                 column=column,
-                value=np.ascontiguousarray(value),
-                dense=np.ascontiguousarray(_level_sums(f.codes, f.J, weighted, dense)),
+                value=value,
+                dense=level_sums(f.codes, f.J, w, f.columns, dense),
                 parents=parents,
                 places=places,
                 full=None,
@@ -220,48 +220,32 @@ def _remainder_products(
 ) -> FloatArray:
     m = int(starts[-1])
     S = np.zeros((m + Xy.shape[1],) * 2)
-    S[m:, m:] = Xy.T @ (w[:, None] * Xy)
+    S[m:, m:] = Xy.T @ (Xy if (w == 1.0).all() else w[:, None] * Xy)
     for a, f in enumerate(rest):
-        at_a, weighted = slice(starts[a], starts[a + 1]), w[:, None] * f.columns
-        block = _level_sums(f.codes, f.J, weighted, Xy)
-        S[at_a, m:] = block.transpose(0, 2, 1).reshape(f.size, -1)
-        S[m:, at_a] = S[at_a, m:].T
+        block = level_sums(f.codes, f.J, w, f.columns, Xy)
+        S[m:, starts[a] : starts[a + 1]] = block.transpose(1, 0, 2).reshape(-1, f.size)
         for b, g in enumerate(rest[: a + 1]):
-            at_b = slice(starts[b], starts[b + 1])
-            S[at_a, at_b] = _dense_pairs(f, weighted, g)
-            S[at_b, at_a] = S[at_a, at_b].T
+            add_pairs(S, starts[a], f.codes, f.columns, w, starts[b], g.codes, g.columns)
     return S
 
 
-def _level_sums(codes: IntArray, J: int, left: FloatArray, right: FloatArray) -> FloatArray:
-    """Sums over the rows of each level of right_a * left_b, shape (J, right, left)."""
-    out = np.empty((J, right.shape[1], left.shape[1]))
-    for a in range(right.shape[1]):
-        for b in range(left.shape[1]):
-            out[:, a, b] = np.bincount(codes, right[:, a] * left[:, b], minlength=J)
-    return out
-
-
-def _dense_pairs(f: _Part, weighted: FloatArray, g: _Part) -> FloatArray:
-    """Z_f'WZ_g as a dense block."""
-    sums = _level_sums(f.codes * g.J + g.codes, f.J * g.J, weighted, g.columns)
-    blocks = sums.reshape(f.J, g.J, g.K, f.K)
-    return blocks.transpose(0, 3, 1, 2).reshape(f.size, g.size)
-
-
 def _sparse_coupling(
-    f: _Part, weighted: FloatArray, rest: list[_Part], starts: IntArray
+    f: _Part, w: FloatArray, rest: list[_Part], starts: IntArray
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Rows of Z_f'W[other factors] by level: only pairs of levels that meet."""
-    level, column = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    value = [np.empty((0, f.K))]
-    for g, first in zip(rest, starts, strict=False):
-        pair, inverse = np.unique(f.codes * g.J + g.codes, return_inverse=True)
-        sums = _level_sums(inverse.ravel(), len(pair), weighted, g.columns)
-        level.append(np.repeat(pair // g.J, g.K))
-        column.append((first + (pair % g.J)[:, None] * g.K + np.arange(g.K)).ravel())
-        value.append(sums.reshape(-1, f.K))
-    levels, columns, values = np.concatenate(level), np.concatenate(column), np.concatenate(value)
-    by_level = np.lexsort((columns, levels))
-    start = np.concatenate([[0], np.cumsum(np.bincount(levels, minlength=f.J))])
-    return start.astype(np.int64), columns[by_level].astype(np.int64), values[by_level]
+    found = [pair_sums(f.codes, f.J, w, f.columns, g.codes, g.J, g.columns) for g in rest]
+    counts = np.zeros(f.J, dtype=np.int64)
+    for (start, _, _), g in zip(found, rest, strict=True):
+        counts += g.K * np.diff(start)
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    column, value = np.empty(bounds[-1], dtype=np.int64), np.empty((bounds[-1], f.K))
+    free = bounds[:-1].copy()
+    for (start, level, sums), g, first in zip(found, rest, starts, strict=False):
+        # entries of one level of f stand together, factor after factor
+        within = np.arange(len(level)) - np.repeat(start[:-1], np.diff(start))
+        at = np.repeat(free, np.diff(start)) + g.K * within
+        for a in range(g.K):
+            column[at + a] = first + level * g.K + a
+            value[at + a] = sums[:, a]
+        free += g.K * np.diff(start)
+    return bounds.astype(np.int64), column, value

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
+from bayeslmm.engine.compiled import one_blas_thread
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossproducts
 from bayeslmm.engine.gaussian.map_prior import fixed_prior, variance_prior
@@ -28,6 +29,7 @@ from bayeslmm.priors import PriorSet
 _AT_THE_END = 1e-9
 
 
+@one_blas_thread
 def fit_gaussian(
     design: Design, method: Method = "REML", priors: PriorSet | None = None
 ) -> Estimate:
@@ -68,6 +70,7 @@ def fit_gaussian(
     return estimate
 
 
+@one_blas_thread
 def estimate_at(design: Design, theta: Sequence[FloatArray], method: Method = "REML") -> Estimate:
     """Everything `fit_gaussian` gives, at variance parameters that are given, not sought.
 
@@ -85,6 +88,7 @@ def estimate_at(design: Design, theta: Sequence[FloatArray], method: Method = "R
     return assemble(design, objective, method, optimum)
 
 
+@one_blas_thread
 def variance_uncertainty(
     design: Design, estimate: Estimate, priors: PriorSet | None = None
 ) -> FloatArray:
@@ -125,6 +129,7 @@ def variance_uncertainty(
     return cov
 
 
+@one_blas_thread
 def conditional_covariances(
     design: Design, estimate: Estimate, priors: PriorSet | None = None
 ) -> tuple[FloatArray, ...]:

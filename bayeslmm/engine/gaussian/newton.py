@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.linalg import lapack
 
 from bayeslmm.arrays import BoolArray, FloatArray, IntArray
 from bayeslmm.engine.gaussian.objective import Point
@@ -26,9 +26,14 @@ SHRINK = (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3)
 
 
 def newton_step(H: FloatArray, gradient: FloatArray) -> tuple[FloatArray, float]:
-    """Step -H^-1 g and decrement g'H^-1 g / 2, eigenvalues of H made positive."""
+    """Step -H^-1 g and decrement g'H^-1 g / 2, eigenvalues of H made positive if need be."""
     if len(gradient) == 0:
         return gradient, 0.0
+    factor, step, info = lapack.dposv(H, -gradient)
+    if info == 0:
+        pivots = factor.diagonal()
+        if pivots.min() > 1e-4 * pivots.max():
+            return step, -0.5 * float(gradient @ step)
     values, vectors = np.linalg.eigh(H)
     floor = 1e-10 * max(float(np.abs(values).max()), 1e-300)
     along = vectors.T @ gradient
@@ -108,6 +113,9 @@ def quasi_newton(criterion: Criterion, x: FloatArray, scale: float) -> FloatArra
     def scaled(x: FloatArray) -> tuple[float, FloatArray]:
         point = criterion(x)
         return point.value / scale, point.gradient / scale
+
+    # only MAP comes here, and the import is not free
+    from scipy.optimize import minimize
 
     options = {"ftol": 1e-10, "gtol": 1e-7, "maxiter": 2000, "maxcor": 20}
     found: Any = minimize(scaled, x, jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]

@@ -83,6 +83,11 @@ def bend_upwards(layout: Layout, x: FloatArray, gradient: FloatArray, H: FloatAr
     for t, g, p in zip(layout.unpack(x), layout.unpack(gradient), layout.patterns, strict=True):
         bend = np.zeros_like(t)
         for block in term_blocks(p):
+            if len(block) == 1:
+                k = block[0]
+                if abs(t[k, k]) > 1e-8:
+                    bend[k, k] = max(g[k, k] / t[k, k], 0.0)
+                continue
             square = np.ix_(block, block)
             pivots = np.abs(np.diag(t)[block])
             if pivots.min() > 1e-8:

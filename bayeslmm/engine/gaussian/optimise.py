@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.engine.gaussian.boundary import false_boundary, settle_zeros
+from bayeslmm.engine.gaussian.moments import moment_start
 from bayeslmm.engine.gaussian.newton import descend, newton_step, quasi_newton
 from bayeslmm.engine.gaussian.objective import Objective, Point
 from bayeslmm.engine.gaussian.search import Search
@@ -59,18 +60,19 @@ def minimise(objective: Objective, *, joint: bool, start: FloatArray | None = No
         Free entries of T to start from.
     """
     search = Search(objective, joint=joint)
-    best = _from(search, objective.layout.start() if start is None else start)
-    if _status(best) is not FitStatus.CONVERGED:
+    best = _from(search, moment_start(objective.cp, objective.layout) if start is None else start)
+    status, decrement = _judged(best)
+    if status is not FitStatus.CONVERGED:
         for ratio in _STARTS:
             other = _from(search, ratio * objective.layout.start())
             if other.point.value < best.point.value - _BETTER:
                 best = other
-    at = np.flatnonzero(best.free)
+                status, decrement = _judged(best)
     return Optimum(
         point=best.point,
         free=best.free,
-        decrement=newton_step(best.H, best.point.gradient[at])[1],
-        status=_status(best),
+        decrement=decrement,
+        status=status,
         evaluations=len(search.trace),
         trace=tuple(search.trace),
     )
@@ -101,14 +103,15 @@ def _settled(search: Search, x: FloatArray) -> _Candidate:
     return _Candidate(*settle_zeros(search, point, H))
 
 
-def _status(candidate: _Candidate) -> FitStatus:
+def _judged(candidate: _Candidate) -> tuple[FitStatus, float]:
+    """What became of the search, and the Newton decrement left."""
     at = np.flatnonzero(candidate.free)
     _, decrement = newton_step(candidate.H, candidate.point.gradient[at])
     if not np.isfinite(candidate.point.value) or not decrement <= _FAILED:
-        return FitStatus.FAILED
-    if not candidate.free.all():
-        return FitStatus.SINGULAR
+        return FitStatus.FAILED, decrement
+    if len(at) < len(candidate.free):
+        return FitStatus.SINGULAR, decrement
     curvature = np.linalg.eigvalsh(candidate.H) if len(at) else np.ones(1)
-    if curvature.min() < _FLAT * curvature.max():
-        return FitStatus.FLAT
-    return FitStatus.CONVERGED
+    if curvature[0] < _FLAT * curvature[-1]:
+        return FitStatus.FLAT, decrement
+    return FitStatus.CONVERGED, decrement

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.design import Design
+from bayeslmm.engine.compiled import one_blas_thread
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossproducts
 from bayeslmm.engine.gaussian.estimate import assemble
@@ -48,6 +49,7 @@ class Refitter:
         Where each search starts: the fit of the design's own response.
     """
 
+    @one_blas_thread
     def __init__(self, design: Design, method: Method, start: Estimate) -> None:
         self.design = design
         self.method = method
@@ -65,6 +67,7 @@ class Refitter:
         ]
         self._share = design.weights / design.weights.sum()
 
+    @one_blas_thread
     def fit(self, Y: FloatArray) -> BatchEstimate:
         """Fit every column of Y, shape (n, batch)."""
         batch, d = Y.shape[1], self.design
@@ -80,6 +83,7 @@ class Refitter:
                 self._fit(cp, b, out)
         return out
 
+    @one_blas_thread
     def estimate(self, y: FloatArray) -> Estimate:
         """Everything of one response, shape (n,)."""
         (cp,) = self._crossproducts(y[:, None])

@@ -61,14 +61,13 @@ class Search:
         return float(self.objective.constant + df - df * np.log(df))
 
     def _evaluate(self, small: SmallProblem, x: FloatArray) -> Point:
-        logdet, r2, G, R, _, *effects = small_evaluate(x, small, False)
+        logdet, r2, G, R, H, *effects = small_evaluate(x, small)
         if not r2 > 0.0:
             return Point.outside(x)
         value = logdet + small.df * math.log(r2) + self._constant
         gradient = 2.0 * G - (2.0 * small.df / r2) * R
 
         def curvature() -> FloatArray:
-            H = small_evaluate(x, small, True)[4]
             return bend_upwards(self.objective.layout, x, gradient, H)
 
         def solved() -> Solved:

@@ -21,12 +21,13 @@ from bayeslmm.engine.blocks import (
     walk_back,
 )
 from bayeslmm.engine.compiled import kernel
-from bayeslmm.engine.gaussian.criterion import flatten_above
-from bayeslmm.engine.gaussian.crossproducts import CrossProducts
+from bayeslmm.engine.gaussian.crossproducts import SMALL, CrossProducts
 from bayeslmm.engine.gaussian.parameters import Layout
 
-# Columns of a remainder that is small.
-SMALL = 40
+_NOTHING, _NOWHERE = np.empty(0), np.empty(0, dtype=np.int64)
+_NO_ANCESTORS = (
+    _NOWHERE, *(_NOTHING, _NOWHERE) * 3, _NOWHERE, _NOTHING, _NOWHERE,
+)  # fmt: skip
 
 
 class SmallProblem(NamedTuple):
@@ -79,11 +80,12 @@ def small_problem(cp: CrossProducts, layout: Layout, *, reml: bool) -> SmallProb
         where[0], where[1], where[2],
         np.argsort(where[0] > 0, kind="stable").astype(np.int64),
         int((where[0] == 0).sum()),
-        cp.p, float(cp.n - (cp.p if reml else 0)), reml, flatten_above([], c),
+        cp.p, float(cp.n - (cp.p if reml else 0)), reml,
+        (c.parents, c.places, *_NO_ANCESTORS),
     )  # fmt: skip
 
 
-@kernel()
+@kernel
 def _cholesky(M: FloatArray) -> bool:
     """Lower factor in place; False if a pivot is not positive."""
     n = len(M)
@@ -101,7 +103,7 @@ def _cholesky(M: FloatArray) -> bool:
     return True
 
 
-@kernel()
+@kernel
 def _inverse(L: FloatArray, n: int, C: FloatArray) -> None:
     """Inverse, lower triangle in C, of the matrix with the first n rows and columns of L."""
     half = np.zeros((n, n))
@@ -120,8 +122,8 @@ def _inverse(L: FloatArray, n: int, C: FloatArray) -> None:
             C[i, j] = s
 
 
-@kernel()
-def small_evaluate(x: FloatArray, given: SmallProblem, curvature: bool) -> Any:
+@kernel
+def small_evaluate(x: FloatArray, given: SmallProblem) -> Any:
     """Factorise and solve at the free entries ``x`` of every T, in the layout's order.
 
     Returns
@@ -132,8 +134,7 @@ def small_evaluate(x: FloatArray, given: SmallProblem, curvature: bool) -> Any:
     G, R : ndarray, shape (k,)
         d logdet/dx = 2 G, d r2/dx = -2 R.
     H : ndarray, shape (k, k)
-        Twice the average information with sigma at its best, profiled out (zero unless
-        ``curvature``).
+        Twice the average information with sigma at its best, profiled out.
     u : ndarray, shape (J, K)
         Spherical effects of the eliminated factor.
     v : ndarray, shape (q + p,)
@@ -202,8 +203,6 @@ def small_evaluate(x: FloatArray, given: SmallProblem, curvature: bool) -> Any:
             for base in range(bounds[f], bounds[f + 1], widths[f]):
                 s += rest[base + r] * v[base + c]
         R[e] = s
-    if not curvature:
-        return logdet, r2, G, R, H, u, v, C, L
 
     # directions w of each entry, those of the eliminated factor first (see `information`)
     sigma2, n_first, sequence = r2 / given.df, given.n_first, given.sequence

@@ -15,6 +15,7 @@ import numpy as np
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, Factor
+from bayeslmm.engine.gaussian.sums import moments
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,26 +45,20 @@ class Coordinates:
 def choose_coordinates(design: Design) -> Coordinates:
     """Centre and scale by weighted moments of the rows that count."""
     w = design.weights
-    y = design.y - design.offset
     intercept = design.fixed_names.index("Intercept") if design.has_intercept else None
-    share = w / w.sum()
-    y_shift = float(share @ y) if intercept is not None else 0.0
-    y_scale = float(np.sqrt(share @ (y - y_shift) ** 2)) or 1.0
+    y = (design.y - design.offset)[:, None]
+    (y_shift,), (y_scale,) = moments(y, w, intercept is not None)
     return Coordinates(
-        y_shift=y_shift,
-        y_scale=y_scale,
-        X_map=_column_map(design.X, share, intercept),
-        Z_maps=tuple(_factor_map(f, share) for f in design.factors),
+        y_shift=float(y_shift),
+        y_scale=float(y_scale) or 1.0,
+        X_map=_column_map(design.X, w, intercept),
+        Z_maps=tuple(_factor_map(f, w) for f in design.factors),
     )
 
 
-def _column_map(columns: FloatArray, share: FloatArray, intercept: int | None) -> FloatArray:
+def _column_map(columns: FloatArray, w: FloatArray, intercept: int | None) -> FloatArray:
     """F with columns = columns_w F: centred on the intercept, unit root mean square."""
-    k = columns.shape[1]
-    means = share @ columns if intercept is not None else np.zeros(k)
-    if intercept is not None:
-        means[intercept] = 0.0
-    scales = np.sqrt(share @ (columns - means) ** 2)
+    means, scales = moments(np.ascontiguousarray(columns), w, intercept is not None)
     scales[~(scales > 0)] = 1.0
     F = np.diag(scales)
     if intercept is not None:
@@ -72,14 +67,14 @@ def _column_map(columns: FloatArray, share: FloatArray, intercept: int | None) -
     return F
 
 
-def _factor_map(factor: Factor, share: FloatArray) -> FloatArray:
+def _factor_map(factor: Factor, w: FloatArray) -> FloatArray:
     """R of a factor; a diagonal term can be scaled only, a correlated one centred too."""
     R = np.zeros((factor.n_columns, factor.n_columns))
     for t in factor.terms:
         names = factor.column_names[t.start : t.stop]
         centre = names.index("Intercept") if t.correlated and "Intercept" in names else None
         R[t.start : t.stop, t.start : t.stop] = _column_map(
-            factor.columns[:, t.start : t.stop], share, centre
+            factor.columns[:, t.start : t.stop], w, centre
         )
     return R
 
@@ -94,6 +89,8 @@ def to_working(columns: FloatArray, F: FloatArray) -> FloatArray:
         return np.ascontiguousarray(columns)
     diagonal = np.diag(F).copy()
     off = F - np.diag(diagonal)
+    if not off.any() and (diagonal == 1.0).all():
+        return np.ascontiguousarray(columns)
     row = int(np.argmax(np.abs(off).sum(axis=1)))
     centred = columns - columns[:, [row]] * off[row] if off.any() else columns
     return np.ascontiguousarray(centred / diagonal)

@@ -1,5 +1,8 @@
 """Levels, columns and their encoding."""
 
+import gc
+import weakref
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 import bayeslmm as bl
 from bayeslmm.design.build import independent_columns
-from bayeslmm.design.columns import level_codes
+from bayeslmm.design.columns import coded_levels, level_codes
 from bayeslmm.errors import RankDeficiencyWarning
 
 DATA = pd.DataFrame(
@@ -207,3 +210,46 @@ def test_labels_of_dimensions_are_whole_numbers_or_text(levels, labels):
     found = design("y ~ x + (1 | g)", DATA.assign(g=pd.Series(levels)[np.tile([0, 1], 12)].array))
     assert found.coords["g"] == labels
     assert {type(v) for v in found.coords["g"]} <= {int, str}
+
+
+@pytest.mark.parametrize(
+    ("values", "levels", "codes"),
+    [
+        (["b", "a", "b"], ["a", "b"], [1, 0, 1]),
+        ([2.5, None, -1.0], [-1.0, 2.5], [1, -1, 0]),
+        (pd.Categorical(["b", "a", "b"], categories=["b", "a"]), ["b", "a"], [0, 1, 0]),
+        (pd.Categorical(["b", None, "c"], categories=["c", "a", "b"]), ["c", "b"], [1, -1, 0]),
+    ],
+)
+def test_levels_that_occur_and_their_codes(values, levels, codes):
+    found, at = coded_levels(pd.Series(values))
+    assert found.tolist() == levels
+    assert at.tolist() == codes
+
+
+def test_independent_columns_of_a_long_table():
+    """Columns that differ only far down are told apart, and those that never differ are not."""
+    x = np.arange(20_000.0)
+    last = np.zeros(20_000)
+    last[-1] = 1e-3
+    X = np.column_stack([np.ones(20_000), last, x, 3 * x + last])
+    assert independent_columns(X).tolist() == [0, 1, 2]
+
+
+def test_a_constant_goes_before_a_column_with_its_internal_name():
+    data = DATA.assign(extra__k=7.0)
+    d = design("y ~ I(x * k) + (1 | a)", data, extra_namespace={"k": 3.0})
+    np.testing.assert_array_equal(d.X[:, 1], 3.0 * DATA["x"])
+
+
+def test_a_design_does_not_keep_the_table():
+    class Entry:
+        pass
+
+    entries = [Entry() for _ in range(24)]
+    seen = weakref.ref(entries[0])
+    d = design("y ~ x * c + exp(x) + (x | a)", DATA.assign(unused=entries))
+    del entries
+    gc.collect()
+    assert d.n == 24
+    assert seen() is None

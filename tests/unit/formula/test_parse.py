@@ -247,3 +247,11 @@ def test_expansion_is_bounded():
     product = " * ".join(f"x{i}" for i in range(16))
     with pytest.raises(FormulaError, match="more than 2000 terms"):
         parse_formula(f"y ~ {product}")
+
+
+def test_what_was_read_before_depends_on_the_extra_names():
+    constant = parse_formula("y ~ I(x * k)", extra_names=["k"])
+    column = parse_formula("y ~ I(x * k)")
+    assert [n.name for n in constant.names] == ["y", "x"]
+    assert [n.name for n in column.names] == ["y", "x", "k"]
+    assert parse_formula("y ~ I(x * k)", extra_names=["k"]) == constant
