@@ -22,6 +22,7 @@ from bayeslmm.priors import PriorSet
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bayeslmm.engine.gaussian import Refitter
     from bayeslmm.sampling import Diagnostics
 
 METHODS = ("REML", "ML", "MAP")
@@ -170,31 +171,13 @@ def _simpler(factor: Factor, columns: tuple[str, ...], dead: list[str], text: st
     return f"simplify {text}, for instance with ||"
 
 
-def refit_batch(
-    design: Design, estimate: Estimate, responses: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fit a design to many responses by the method of an estimate, starting from it.
-
-    Parameters
-    ----------
-    design : Design
-    estimate : Estimate
-        REML or ML.
-    responses : ndarray, shape (n, batch)
-
-    Returns
-    -------
-    beta : ndarray, shape (batch, p)
-    variances : ndarray, shape (batch, parameters)
-        In the order of ``estimate.variance_names``.
-    loglik : ndarray, shape (batch,)
-    """
+def refitter(design: Design, estimate: Estimate) -> Refitter:
+    """What fits other responses by the method of an estimate, starting from it."""
     if estimate.method == "MAP":
         raise ArgumentError(
-            "batches of responses are refitted by REML or ML, and this fit is a posterior mode.",
-            fix='model.fit("REML").refit(...); or refit one response at a time',
+            "other responses are refitted by REML or ML, and this fit is a posterior mode.",
+            fix='model.fit("REML").refit(...); or a new Model for each response',
         )
     from bayeslmm.engine.gaussian import Refitter
 
-    batch = Refitter(design, estimate.method, estimate).fit(responses)
-    return batch.beta, batch.variances, batch.loglik
+    return Refitter(design, estimate.method, estimate)

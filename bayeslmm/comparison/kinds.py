@@ -25,9 +25,10 @@ class AnyFit(Protocol):
     """Names that every fit answers."""
 
     design: Design
-    definition: ModelDefinition
     priors: PriorSet
 
+    @property
+    def definition(self) -> ModelDefinition: ...  # noqa: D102
     @property
     def formula(self) -> str: ...  # noqa: D102
     @property

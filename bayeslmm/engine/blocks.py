@@ -593,14 +593,14 @@ def walk_back(
                 YW[a, c], XW[a, c] = s, t
         for a in range(K):
             for c in range(K):
-                s, t, r = X[a, c], 0.0, 0.0
+                s, t, z = X[a, c], 0.0, 0.0
                 for e in range(K):
                     s += XW[a, e] * X[e, c]
                     t += Y[a, e] * A[i, e, c] - YW[a, e] * Y[c, e]
-                    r += A[i, a, e] * E[e, c] - YW[a, e] * E[e, c]
+                    z += A[i, a, e] * E[e, c] - YW[a, e] * E[e, c]
                 own[i, a, c] = s
                 ZPZ[a, c] += t
-                G[a, c] += r
+                G[a, c] += z
         if keep:
             for a in range(k):
                 for c in range(K):
@@ -634,11 +634,10 @@ def scale_square(
     for i in range(m):
         while f < n_factors and i >= bounds[f + 1]:
             f += 1
-        scalar = f == n_factors or widths[f] == 1
-        if scalar:
-            t = 1.0 if f == n_factors else Ts[f, 0, 0]
+        if f == n_factors or widths[f] == 1:
+            scale = 1.0 if f == n_factors else Ts[f, 0, 0]
             for j in range(i + 1):
-                M[i, j] = t * S[i, j]
+                M[i, j] = scale * S[i, j]
         else:
             K = widths[f]
             base = i - (i - bounds[f]) % K
@@ -756,7 +755,7 @@ def trace_products(
 
 
 @kernel
-def _lower(S: FloatArray, i: int, j: int) -> float:
+def _lower(S: FloatArray, i: int, j: int) -> Any:
     return S[i, j] if j <= i else S[j, i]
 
 
@@ -799,6 +798,27 @@ def fold_directions(
     r, h, back, moved = np.empty((total, K)), np.empty((total, K)), np.empty((1, K)), np.empty(K)
     onward = np.zeros((total, J, columns))
     for i in range(J):
+        if K == 1:
+            # the same in scalars: T (T'AT + 1)^-1 T' is X
+            t = T[0, 0]
+            X = t * t / (1.0 + t * A[i, 0, 0] * t)
+            for a in range(total):
+                x = w[a - old, i, 0] if a >= old else 0.0
+                r[a, 0] = A[i, 0, 0] * x if a >= old else pushed[a, i, 0]
+                moved[0] = x - X * r[a, 0]
+                for e in range(start[i], start[i + 1]):
+                    remainder[a, column[e]] += value[e, 0] * moved[0]
+                for b in range(columns):
+                    onward[a, i, b] = dense[i, b, 0] * moved[0]
+            for a in range(total):
+                for b in range(total):
+                    s = -X * r[a, 0] * r[b, 0]
+                    if b >= old:
+                        s += r[a, 0] * w[b - old, i, 0]
+                    elif a >= old:
+                        s += r[b, 0] * w[a - old, i, 0]
+                    square[a, b] += s
+            continue
         _factor_level(A, i, T, AT, L)
         for a in range(total):
             for c in range(K):

@@ -21,7 +21,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
     # Numba takes code from disk while its own file is unchanged, but kernels contain
     # the kernels they call: let it look at all files of the engine.
-    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    file: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if hasattr(file, "_source_stamp"):
         file._source_stamp = (file._source_stamp, _fingerprint())
     return compiled

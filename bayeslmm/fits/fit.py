@@ -19,8 +19,12 @@ class Fit(ABC):
     """What every fit answers from its design alone."""
 
     design: Design
-    definition: ModelDefinition
     priors: PriorSet
+
+    @property
+    @abstractmethod
+    def definition(self) -> ModelDefinition:
+        """What the model was made of."""
 
     @property
     def formula(self) -> str:

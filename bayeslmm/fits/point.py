@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from bayeslmm.design.response import checked_response
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.errors import AttributeRefused, check_level
 from bayeslmm.fits.fit import Effects, Fit, unknown_effects
-from bayeslmm.fitting import fit_point, refit_batch
+from bayeslmm.fitting import fit_point, refitter
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.prediction import expected, linear_predictor, placed, rows_to_predict
 from bayeslmm.priors import PriorSet
@@ -26,6 +27,7 @@ from bayeslmm.results.refits import Refits
 from bayeslmm.results.tables import fixed_table, random_table, sd_of, varcorr_table, wald_interval
 
 if TYPE_CHECKING:
+    from bayeslmm.engine.gaussian import Refitter
     from bayeslmm.reporting.summary import Summary
 
 
@@ -39,12 +41,23 @@ class PointFit(Fit):
     df_method: str = "normal"
 
     def __init__(
-        self, design: Design, estimate: Estimate, definition: ModelDefinition, priors: PriorSet
+        self,
+        design: Design,
+        estimate: Estimate,
+        definition: ModelDefinition | Callable[[], ModelDefinition],
+        priors: PriorSet,
     ) -> None:
         self.design = design
         self.estimate = estimate
-        self.definition = definition
         self.priors = priors
+        self._definition = definition
+
+    @property
+    def definition(self) -> ModelDefinition:
+        """What the model was made of, and what `save` writes; a refit makes it when asked."""
+        if callable(self._definition):
+            self._definition = self._definition()
+        return self._definition
 
     # -- fixed effects -----------------------------------------------------------
     @property
@@ -254,14 +267,22 @@ class PointFit(Fit):
         values = checked_response(self.design, y)
         if values.ndim == 1:
             design = replace(self.design, y=values)
-            estimate = fit_point(design, self.method, self.priors)
-            return PointFit(design, estimate, with_response(self.definition, design), self.priors)
-        beta, variances, loglik = refit_batch(self.design, self.estimate, values)
+            if self.method == "MAP":
+                estimate = fit_point(design, self.method, self.priors)
+            else:
+                estimate = self._refitter.estimate(values)
+            definition = partial(with_response, self.definition, design)
+            return PointFit(design, estimate, definition, self.priors)
+        batch = self._refitter.fit(values)
         return Refits(
-            fe_params=pd.DataFrame(beta, columns=list(self.design.fixed_names)),
-            variances=pd.DataFrame(variances, columns=list(self.estimate.variance_names)),
-            llf=pd.Series(loglik, name="llf"),
+            fe_params=pd.DataFrame(batch.beta, columns=list(self.design.fixed_names)),
+            variances=pd.DataFrame(batch.variances, columns=list(self.estimate.variance_names)),
+            llf=pd.Series(batch.loglik, name="llf"),
         )
+
+    @cached_property
+    def _refitter(self) -> Refitter:
+        return refitter(self.design, self.estimate)
 
     def to_frame(self, effects: Effects = "fixed", level: float = 0.95) -> pd.DataFrame:
         """Tidy table of estimates, a row a parameter.

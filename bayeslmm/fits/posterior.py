@@ -71,9 +71,14 @@ class PosteriorFit(Fit):
         self.design = design
         self.datatree = datatree
         self.diagnostics = diagnostics
-        self.definition = definition
+        self._definition = definition
         self.priors = priors
         record_diagnostics(datatree, diagnostics)
+
+    @property
+    def definition(self) -> ModelDefinition:
+        """What the model was made of, and what `save` writes."""
+        return self._definition
 
     def __getattr__(self, name: str) -> Any:
         if name in _INSTEAD:

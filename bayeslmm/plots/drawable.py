@@ -16,8 +16,9 @@ class DrawableFit(Protocol):
     """A point fit or a posterior fit."""
 
     design: Design
-    definition: ModelDefinition
 
+    @property
+    def definition(self) -> ModelDefinition: ...  # noqa: D102
     @property
     def fe_params(self) -> pd.Series[Any]: ...  # noqa: D102
     @property

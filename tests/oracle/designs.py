@@ -88,6 +88,8 @@ CASES = {
     "years, uncorrelated": Case("y ~ x + (x || g)", year=2010.0),
     "years, no fixed slope": Case("y ~ 1 + (0 + x | g)", year=2010.0),
     "polynomial": Case("y ~ poly(x, 2) + (poly(x, 2) | g)", rows=60),
+    "full couplings": Case("y ~ x + (x | g) + (x | h)", {"g": 30, "h": 25}, 300),
+    "sparse couplings": Case("y ~ x + (x | g) + (x + z | h)", {"g": 50, "h": 16}, 150),
     "no random term": Case("y ~ x + c", {}),
 }
 

@@ -6,6 +6,8 @@ import pytest
 import bayeslmm as bl
 from bayeslmm.engine.gaussian.crossproducts import compute_crossproducts
 from bayeslmm.engine.gaussian.parameters import Layout
+from bayeslmm.engine.gaussian.search import Search
+from bayeslmm.engine.gaussian.small import is_small
 from tests.oracle.designs import CASES, objective, random_theta
 
 PRIORS = {
@@ -48,6 +50,34 @@ def start(o, seed):
 def test_profiled(name, method):
     o = objective(CASES[name].model(), method)
     check(o.profiled, start(o, 1))
+
+
+def test_every_way_to_evaluate_is_among_the_cases():
+    chains = {name: objective(CASES[name].model(), "REML").cp for name in CASES}
+    full = [name for name, cp in chains.items() if cp.chain and cp.chain[0].full is not None]
+    assert full == ["full couplings"]
+    general = [n for n, cp in chains.items() if cp.chain and not is_small(cp) and n not in full]
+    assert general == ["sparse couplings"]
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+@pytest.mark.parametrize("name", [n for n in CASES if "couplings" not in n and "no r" not in n])
+def test_small_models_in_one_compiled_call(name, method):
+    o = objective(CASES[name].model(), method)
+    assert is_small(o.cp)
+    search, x = Search(o, joint=False), start(o, 3)
+    small, general = search(x), o.profiled(x)
+    assert small.value == pytest.approx(general.value, rel=1e-13)
+    for mine, theirs in (
+        (small.gradient, general.gradient),
+        (small.curvature(), general.curvature()),
+        (small.solved().C_beta, general.solved().C_beta),
+        (small.solved().beta, general.solved().beta),
+        *zip(small.solved().u, general.solved().u, strict=True),
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-11 * np.abs(theirs).max(initial=1))
+    assert small.solved().sigma == pytest.approx(general.solved().sigma, rel=1e-13)
+    assert small.solved().deviance == small.value
 
 
 @pytest.mark.parametrize("method", ["REML", "ML"])

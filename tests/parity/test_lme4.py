@@ -115,7 +115,10 @@ def effects(name: str, evaluation: dict[str, Any], key: str) -> dict[str, pd.Dat
 
 def compare_effects(name: str, ours: Any, evaluation: dict[str, Any], rtol: float) -> None:
     """BLUPs and conditional SDs agree to ``rtol`` of the factor's SD."""
-    for key, arrays in (("values", ours.b), ("cond_sd", [_sd(c) for c in conditional_covariances(model(name).design, ours)])):
+    for key, arrays in (
+        ("values", ours.b),
+        ("cond_sd", [_sd(c) for c in conditional_covariances(model(name).design, ours)]),
+    ):
         theirs = effects(name, evaluation, key)
         for f, array, cov in zip(model(name).design.factors, arrays, ours.covariances, strict=True):
             mine = pd.DataFrame(array, index=f.levels.astype(str), columns=f.column_names)

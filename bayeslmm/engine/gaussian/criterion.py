@@ -242,7 +242,8 @@ def _walk_chain(f: Factorisation, C: FloatArray, v: FloatArray) -> list[tuple[An
         c = f.chain[e]
         if c.full is not None:
             J, K, m = c.full.shape
-            B = scale_columns(c.full.reshape(J * K, m), f.cp, f.T).reshape(J, K, m)
+            transposed = tuple(t.T for t in f.T)
+            B = scale_columns(c.full.reshape(J * K, m), f.cp, transposed).reshape(J, K, m)
             mirror(C)
             return [walk_back_full(f.T[e], c.A, B, C, v)]
         value = scale_entries(c.start, c.column, c.value, *f.scales)

@@ -18,6 +18,9 @@ DECREMENT = 1e-12
 # Below this one, rounding of the value hides what the gradient still sees: a step may
 # raise the value by this share of it, and the walk ends when decrements stop shrinking.
 ROUNDING, SLACK = 1e-6, 1e-11
+# Secants may be too stiff along a ridge, so the end is judged by curvature evaluated anew:
+# a decrement below this one is an end.
+SLIGHT = 1e-8
 # Below this decrement the curvature is improved by secants instead of evaluated anew.
 CLOSE = 0.05
 # A step changes no entry by more than this, or by more than its own size.
@@ -25,20 +28,27 @@ LONGEST = 2.0
 SHRINK = (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3)
 
 
-def newton_step(H: FloatArray, gradient: FloatArray) -> tuple[FloatArray, float]:
-    """Step -H^-1 g and decrement g'H^-1 g / 2, eigenvalues of H made positive if need be."""
+def newton_step(
+    H: FloatArray, gradient: FloatArray, room: float = np.inf
+) -> tuple[FloatArray, float]:
+    """Step -H^-1 g and decrement g'H^-1 g / 2.
+
+    Where H is not positive definite or the step longer than ``room``, eigenvalues are
+    made positive and the step along each eigenvector is cut to ``room``.
+    """
     if len(gradient) == 0:
         return gradient, 0.0
     factor, step, info = lapack.dposv(H, -gradient)
     if info == 0:
         pivots = factor.diagonal()
-        if pivots.min() > 1e-4 * pivots.max():
+        if pivots.min() > 1e-4 * pivots.max() and np.abs(step).max() <= room:
             return step, -0.5 * float(gradient @ step)
     values, vectors = np.linalg.eigh(H)
     floor = 1e-10 * max(float(np.abs(values).max()), 1e-300)
     along = vectors.T @ gradient
     damped = np.maximum(np.abs(values), floor)
-    return -vectors @ (along / damped), 0.5 * float(np.sum(along**2 / damped))
+    step = -vectors @ np.clip(along / damped, -room, room)
+    return step, 0.5 * float(np.sum(along**2 / damped))
 
 
 def descend(
@@ -50,24 +60,27 @@ def descend(
     -------
     Point
     H : ndarray
-        Curvature in the free entries there: expected, improved by secants.
+        Curvature in the free entries there.
     """
     at, point = np.flatnonzero(free).astype(np.int64), start
-    H = point.curvature()[np.ix_(at, at)]
+    H, exact = point.curvature()[np.ix_(at, at)], True
     before = np.inf
     for _ in range(most):
-        step, decrement = newton_step(H, point.gradient[at])
-        if decrement < DECREMENT or (decrement < ROUNDING and decrement > 0.5 * before):
-            break
+        room = max(LONGEST, float(np.abs(point.x).max(initial=0.0)))
+        step, decrement = newton_step(H, point.gradient[at], room)
+        ended = decrement < DECREMENT or (decrement < ROUNDING and decrement > 0.5 * before)
         before = decrement
-        following = _search(criterion, point, at, step, decrement)
+        following = None if ended else _search(criterion, point, at, step, decrement)
         if following is None:
-            fresh = point.curvature()[np.ix_(at, at)]
-            if np.array_equal(fresh, H) or decrement < 1e-8:
+            if exact:
                 break
-            H = fresh
+            H, exact = point.curvature()[np.ix_(at, at)], True
+            if newton_step(H, point.gradient[at])[1] < SLIGHT:
+                break
+            before = np.inf
             continue
-        if decrement > CLOSE:
+        exact = decrement > CLOSE
+        if exact:
             H = following.curvature()[np.ix_(at, at)]
         else:
             moved = (following.x - point.x)[at]

@@ -96,8 +96,8 @@ def bend_upwards(layout: Layout, x: FloatArray, gradient: FloatArray, H: FloatAr
                 bend[square] = (vectors * np.maximum(values, 0.0)) @ vectors.T
         entries = np.argwhere(p)
         same_column = entries[:, 1][:, None] == entries[:, 1][None, :]
-        block = slice(at, at + len(entries))
-        out[block, block] += same_column * bend[np.ix_(entries[:, 0], entries[:, 0])]
+        here = slice(at, at + len(entries))
+        out[here, here] += same_column * bend[np.ix_(entries[:, 0], entries[:, 0])]
         at += len(entries)
     return out
 

@@ -33,6 +33,17 @@ def moments(columns: FloatArray, w: FloatArray, centre: bool) -> Any:
 
 
 @kernel
+def centre_and_scale(
+    columns: FloatArray, row: int, means: FloatArray, scales: FloatArray, out: FloatArray
+) -> None:
+    """Write (columns - column ``row`` times means) / scales into out."""
+    for i in range(columns.shape[0]):
+        x = columns[i, row]
+        for a in range(columns.shape[1]):
+            out[i, a] = (columns[i, a] - x * means[a]) / scales[a]
+
+
+@kernel
 def level_sums(
     codes: IntArray, J: int, w: FloatArray, left: FloatArray, right: FloatArray
 ) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, Factor
-from bayeslmm.engine.gaussian.sums import moments
+from bayeslmm.engine.gaussian.sums import centre_and_scale, moments
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -92,5 +92,6 @@ def to_working(columns: FloatArray, F: FloatArray) -> FloatArray:
     if not off.any() and (diagonal == 1.0).all():
         return np.ascontiguousarray(columns)
     row = int(np.argmax(np.abs(off).sum(axis=1)))
-    centred = columns - columns[:, [row]] * off[row] if off.any() else columns
-    return np.ascontiguousarray(centred / diagonal)
+    out = np.empty(columns.shape)
+    centre_and_scale(np.ascontiguousarray(columns), row, off[row], diagonal, out)
+    return out
