@@ -63,7 +63,8 @@ def descend(
         Curvature in the free entries there.
     """
     at, point = np.flatnonzero(free).astype(np.int64), start
-    H, exact = point.curvature()[np.ix_(at, at)], True
+    part = np.ix_(at, at)
+    H, exact = point.curvature()[part], True
     before = np.inf
     for _ in range(most):
         room = max(LONGEST, float(np.abs(point.x).max(initial=0.0)))
@@ -74,14 +75,14 @@ def descend(
         if following is None:
             if exact:
                 break
-            H, exact = point.curvature()[np.ix_(at, at)], True
+            H, exact = point.curvature()[part], True
             if newton_step(H, point.gradient[at])[1] < SLIGHT:
                 break
             before = np.inf
             continue
         exact = decrement > CLOSE
         if exact:
-            H = following.curvature()[np.ix_(at, at)]
+            H = following.curvature()[part]
         else:
             moved = (following.x - point.x)[at]
             H = secant(H, moved, (following.gradient - point.gradient)[at])
@@ -93,13 +94,14 @@ def _search(
     criterion: Criterion, point: Point, at: IntArray, step: FloatArray, decrement: float
 ) -> Point | None:
     """The first shortened step that lowers the criterion."""
-    room = np.maximum(LONGEST, np.abs(point.x[at]))
-    step = step / max(1.0, float(np.max(np.abs(step) / room)))
+    longest = 1.0
+    for d, v in zip(step.tolist(), point.x[at].tolist(), strict=True):
+        longest = max(longest, abs(d) / max(LONGEST, abs(v)))
+    slack = SLACK * abs(point.value) if decrement < ROUNDING else 0.0
     for shrink in SHRINK:
         x = point.x.copy()
-        x[at] += shrink * step
+        x[at] += (shrink / longest) * step
         trial = criterion(x)
-        slack = SLACK * abs(point.value) if decrement < ROUNDING else 0.0
         if trial.value <= point.value + slack:
             return trial
     return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayeslmm.arrays import BoolArray, FloatArray
+from bayeslmm.engine.gaussian.bend import add_bend
 from bayeslmm.engine.gaussian.criterion import (
     Factorisation,
     FixedPrior,
@@ -22,7 +23,7 @@ from bayeslmm.engine.gaussian.criterion import (
 )
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts
 from bayeslmm.engine.gaussian.information import average_information
-from bayeslmm.engine.gaussian.parameters import Layout, term_blocks
+from bayeslmm.engine.gaussian.parameters import Layout
 
 type VariancePrior = Callable[[list[FloatArray], float], tuple[float, list[FloatArray], float]]
 """(T_w, sigma_w) -> log prior, its derivatives in T_w at fixed sigma, and in log sigma_w."""
@@ -79,26 +80,8 @@ def bend_upwards(layout: Layout, x: FloatArray, gradient: FloatArray, H: FloatAr
     With d(dev) = -2 tr(N d(TT')), a step D in T adds -2 tr(N D D'), and dev' = -4 N T
     gives N without more work, term by term, where T has an inverse.
     """
-    out, at = H.copy(), 0
-    for t, g, p in zip(layout.unpack(x), layout.unpack(gradient), layout.patterns, strict=True):
-        bend = np.zeros_like(t)
-        for block in term_blocks(p):
-            if len(block) == 1:
-                k = block[0]
-                if abs(t[k, k]) > 1e-8:
-                    bend[k, k] = max(g[k, k] / t[k, k], 0.0)
-                continue
-            square = np.ix_(block, block)
-            pivots = np.abs(np.diag(t)[block])
-            if pivots.min() > 1e-8:
-                X = np.linalg.solve(t[square].T, g[square].T).T
-                values, vectors = np.linalg.eigh((X + X.T) / 2.0)
-                bend[square] = (vectors * np.maximum(values, 0.0)) @ vectors.T
-        entries = np.argwhere(p)
-        same_column = entries[:, 1][:, None] == entries[:, 1][None, :]
-        here = slice(at, at + len(entries))
-        out[here, here] += same_column * bend[np.ix_(entries[:, 0], entries[:, 0])]
-        at += len(entries)
+    out = H.copy()
+    add_bend(x, gradient, *layout.entries, out)
     return out
 
 

@@ -12,6 +12,7 @@ from bayeslmm.engine.gaussian.moments import moment_start
 from bayeslmm.engine.gaussian.newton import descend, newton_step, quasi_newton
 from bayeslmm.engine.gaussian.objective import Objective, Point
 from bayeslmm.engine.gaussian.search import Search
+from bayeslmm.engine.gaussian.small import SmallProblem
 from bayeslmm.outcomes import FitStatus
 
 # A Newton decrement that no report would show; beyond it the fit has failed.
@@ -48,7 +49,13 @@ class _Candidate:
     H: FloatArray
 
 
-def minimise(objective: Objective, *, joint: bool, start: FloatArray | None = None) -> Optimum:
+def minimise(
+    objective: Objective,
+    *,
+    joint: bool,
+    start: FloatArray | None = None,
+    small: SmallProblem | None = None,
+) -> Optimum:
     """Minimise an objective over its variance parameters.
 
     Parameters
@@ -58,9 +65,13 @@ def minimise(objective: Objective, *, joint: bool, start: FloatArray | None = No
         Over (T, log sigma) as MAP needs, instead of T with sigma profiled out.
     start : ndarray, optional
         Free entries of T to start from.
+    small : SmallProblem, optional
+        See `Search`.
     """
-    search = Search(objective, joint=joint)
-    best = _from(search, moment_start(objective.cp, objective.layout) if start is None else start)
+    search = Search(objective, joint=joint, small=small)
+    if start is None:
+        start = moment_start(objective.cp, objective.layout)
+    best = _from(search, start)
     status, decrement = _judged(best)
     if status is not FitStatus.CONVERGED:
         for ratio in _STARTS:

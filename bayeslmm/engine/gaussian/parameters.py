@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from bayeslmm.engine.gaussian.working import Coordinates
 _ROUNDING = 1e-11
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """Where each free entry of each T stands; factors in the order of the design.
 
@@ -34,10 +35,23 @@ class Layout:
         """The layout of a design."""
         return cls(tuple(f.pattern for f in design.factors), coordinates.Z_maps)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of free entries."""
         return int(sum(p.sum() for p in self.patterns))
+
+    @cached_property
+    def entries(self) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        """Factor, row and column of each free entry, and the first column of its term."""
+        found = []
+        for k, p in enumerate(self.patterns):
+            first = np.empty(len(p), dtype=np.int64)
+            for block in term_blocks(p):
+                first[block] = block[0]
+            rows, columns = np.nonzero(p)
+            found.append(np.stack([np.full(len(rows), k), rows, columns, first[columns]]))
+        factor, row, column, first = np.hstack([np.empty((4, 0)), *found]).astype(np.int64)
+        return factor, row, column, first
 
     def pack(self, matrices: Sequence[FloatArray]) -> FloatArray:
         """Free entries of each matrix, row by row."""
@@ -60,7 +74,7 @@ class Layout:
         """Every SD equal to the residual's, no correlation, in working coordinates."""
         return self.pack([np.eye(len(p)) for p in self.patterns])
 
-    @property
+    @cached_property
     def diagonal(self) -> IntArray:
         """Positions of diagonal entries in the vector."""
         return np.flatnonzero(self.start()).astype(np.int64)

@@ -14,8 +14,9 @@ from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossproducts
 from bayeslmm.engine.gaussian.estimate import assemble
 from bayeslmm.engine.gaussian.objective import Objective
-from bayeslmm.engine.gaussian.optimise import minimise
+from bayeslmm.engine.gaussian.optimise import Optimum, minimise
 from bayeslmm.engine.gaussian.parameters import Layout
+from bayeslmm.engine.gaussian.small import SmallProblem, is_small, small_problem
 from bayeslmm.engine.gaussian.variances import variance_names, variance_values
 from bayeslmm.engine.gaussian.working import to_working
 
@@ -27,13 +28,11 @@ _CHUNK = 256
 class BatchEstimate:
     """Point estimates of a batch of responses; arrays have the batch first.
 
-    ``beta`` (batch, p); ``theta`` (batch, k) free entries of T; ``sigma`` and
-    ``loglik`` (batch,); ``variances`` (batch, parameters) SDs, correlations and sigma.
+    ``beta`` (batch, p); ``loglik`` (batch,); ``variances`` (batch, parameters) SDs,
+    correlations and sigma.
     """
 
     beta: FloatArray
-    theta: FloatArray
-    sigma: FloatArray
     loglik: FloatArray
     variances: FloatArray
 
@@ -73,8 +72,6 @@ class Refitter:
         batch, d = Y.shape[1], self.design
         out = BatchEstimate(
             beta=np.empty((batch, d.p)),
-            theta=np.empty((batch, self.layout.size)),
-            sigma=np.empty(batch),
             loglik=np.empty(batch),
             variances=np.empty((batch, len(variance_names(d)))),
         )
@@ -87,26 +84,40 @@ class Refitter:
     def estimate(self, y: FloatArray) -> Estimate:
         """Everything of one response, shape (n,)."""
         (cp,) = self._crossproducts(y[:, None])
-        objective = Objective(cp, self.layout, reml=self.method == "REML")
-        optimum = minimise(objective, joint=False, start=self.start)
+        objective, optimum = self._optimum(cp)
         return assemble(replace(self.design, y=y), objective, self.method, optimum)
 
-    def _fit(self, cp: CrossProducts, b: int, out: BatchEstimate) -> None:
+    def _optimum(self, cp: CrossProducts) -> tuple[Objective, Optimum]:
         objective = Objective(cp, self.layout, reml=self.method == "REML")
-        optimum = minimise(objective, joint=False, start=self.start)
+        small = self._small
+        if small is not None:
+            small = small._replace(dense=cp.chain[0].dense, S=cp.S)
+        return objective, minimise(objective, joint=False, start=self.start, small=small)
+
+    @cached_property
+    def _small(self) -> SmallProblem | None:
+        if not is_small(self.cp):
+            return None
+        return small_problem(self.cp, self.layout, reml=self.method == "REML")
+
+    def _fit(self, cp: CrossProducts, b: int, out: BatchEstimate) -> None:
+        _, optimum = self._optimum(cp)
         if optimum.point.solved is None:
-            for array in (out.theta, out.beta, out.sigma, out.loglik, out.variances):
+            for array in (out.beta, out.loglik, out.variances):
                 array[b] = np.nan
             return
         solved, maps = optimum.point.solved(), cp.coordinates
-        T = self.layout.to_raw(self.layout.unpack(optimum.point.x))
-        out.theta[b] = self.layout.pack(T)
+        working = self.layout.unpack(optimum.point.x)
+        E = [back @ t for back, t in zip(self._Z_back, working, strict=True)]
         out.beta[b] = maps.y_scale * self._back @ solved.beta
         if self.design.has_intercept:
             out.beta[b, self._intercept] += maps.y_shift
-        out.sigma[b] = solved.sigma * maps.y_scale
         out.loglik[b] = -0.5 * solved.deviance
-        out.variances[b] = variance_values(self.design, T, out.sigma[b])
+        out.variances[b] = variance_values(self.design, E, solved.sigma * maps.y_scale)
+
+    @cached_property
+    def _Z_back(self) -> list[FloatArray]:
+        return [np.asarray(np.linalg.inv(R)) for R in self.layout.maps]
 
     @cached_property
     def _back(self) -> FloatArray:

@@ -31,19 +31,18 @@ class Search:
     objective : Objective
     joint : bool
         Over (T, log sigma) as MAP needs, instead of T with sigma profiled out.
+    small : SmallProblem, optional
+        The problem for the compiled path, where it is made already.
     """
 
-    def __init__(self, objective: Objective, *, joint: bool) -> None:
+    def __init__(
+        self, objective: Objective, *, joint: bool, small: SmallProblem | None = None
+    ) -> None:
         self.objective, self.joint = objective, joint
         self.trace: list[tuple[float, float]] = []
-
-    @cached_property
-    def small(self) -> SmallProblem | None:
-        """The problem for the compiled path, where it is for that."""
-        o = self.objective
-        if self.joint or not is_small(o.cp):
-            return None
-        return small_problem(o.cp, o.layout, reml=o.reml)
+        if small is None and not joint and is_small(objective.cp):
+            small = small_problem(objective.cp, objective.layout, reml=objective.reml)
+        self.small = small
 
     def __call__(self, x: FloatArray) -> Point:
         """Evaluate, and remember."""
@@ -51,7 +50,7 @@ class Search:
             point = self._evaluate(self.small, x)
         else:
             point = self.objective.joint(x) if self.joint else self.objective.profiled(x)
-        self.trace.append((point.value, float(np.abs(point.gradient).max(initial=0.0))))
+        self.trace.append((point.value, max(map(abs, point.gradient.tolist()), default=0.0)))
         return point
 
     @cached_property

@@ -24,11 +24,6 @@ from bayeslmm.engine.compiled import kernel
 from bayeslmm.engine.gaussian.crossproducts import SMALL, CrossProducts
 from bayeslmm.engine.gaussian.parameters import Layout
 
-_NOTHING, _NOWHERE = np.empty(0), np.empty(0, dtype=np.int64)
-_NO_ANCESTORS = (
-    _NOWHERE, *(_NOTHING, _NOWHERE) * 3, _NOWHERE, _NOTHING, _NOWHERE,
-)  # fmt: skip
-
 
 class SmallProblem(NamedTuple):
     """Arguments of the compiled functions; factors in the order of the cross-products.
@@ -36,7 +31,7 @@ class SmallProblem(NamedTuple):
     ``A`` to ``S``: see `CrossProducts`. ``bounds``, ``widths``: first column and columns
     a level of the remainder's factors, then of the fixed columns. ``factor``, ``row``,
     ``col``: where each free entry stands; ``sequence``: entries of the eliminated factor
-    first, ``n_first`` of them. ``up``: no ancestors, for `walk_back`.
+    first, ``n_first`` of them.
     """
 
     A: FloatArray
@@ -55,7 +50,6 @@ class SmallProblem(NamedTuple):
     p: int
     df: float
     reml: bool
-    up: Any
 
 
 def is_small(cp: CrossProducts) -> bool:
@@ -81,7 +75,6 @@ def small_problem(cp: CrossProducts, layout: Layout, *, reml: bool) -> SmallProb
         np.argsort(where[0] > 0, kind="stable").astype(np.int64),
         int((where[0] == 0).sum()),
         cp.p, float(cp.n - (cp.p if reml else 0)), reml,
-        (c.parents, c.places, *_NO_ANCESTORS),
     )  # fmt: skip
 
 
@@ -176,7 +169,10 @@ def small_evaluate(x: FloatArray, given: SmallProblem) -> Any:
             s -= L[j, i] * v[j]
         v[i] = s / L[i, i]
     scaled = scale_entries(start, column, value, bounds[:-1], widths[:-1], Ts)
-    u, g, _, G0, _, _, _ = walk_back(T0, A, start, column, scaled, dense, C, v, given.up, False)
+    # no ancestors
+    where, at, values = np.empty((0, J), np.int64), np.empty(0, np.int64), np.empty(0)
+    up = (where, where, at, values, at, values, at, values, at, at, values, at)
+    u, g, _, G0, _, _, _ = walk_back(T0, A, start, column, scaled, dense, C, v, up, False)
     traces = trace_products(S, C, bounds, widths, Ts)
     b, rest = v.copy(), np.empty(mm)
     for f in range(n_rest):

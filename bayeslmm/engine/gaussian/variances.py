@@ -34,12 +34,13 @@ def variance_values(design: Design, T: Sequence[FloatArray], sigma: float) -> Fl
     """SDs, correlations (NaN where an SD is zero) and sigma."""
     values: list[float] = []
     for f, t in zip(design.factors, T, strict=True):
-        cov = sigma**2 * t @ t.T
-        sd = np.sqrt(np.diag(cov))
-        values += sd.tolist()
-        for i, j in correlated_pairs(f):
-            both = sd[i] * sd[j]
-            values.append(float(np.clip(cov[i, j] / both, -1.0, 1.0)) if both > 0 else np.nan)
+        size = np.sqrt((t * t).sum(axis=1))
+        values += (sigma * size).tolist()
+        pairs = correlated_pairs(f)
+        if pairs:
+            # rows of unit length: a pivot of zero gives a correlation of exactly one
+            unit = t / np.where(size > 0.0, size, np.nan)[:, None]
+            values += [min(max(float(unit[i] @ unit[j]), -1.0), 1.0) for i, j in pairs]
     return np.array([*values, sigma])
 
 
