@@ -622,13 +622,13 @@ def scale_square(
 
     Parameters
     ----------
-    S, M : ndarray, shape (m, m)
-        M is overwritten.
+    S, M : ndarray, shapes (m, m), (n, n)
+        M, overwritten, takes the first n columns.
     bounds, widths, Ts : ndarray, shapes (f + 1,), (f,), (f, K, K)
         First column, columns a level and T of each factor. What follows the last
         factor is taken as it stands.
     """
-    m, n_factors = S.shape[0], len(widths)
+    m, n_factors = M.shape[0], len(widths)
     q = bounds[n_factors]
     f = 0
     for i in range(m):

@@ -47,8 +47,10 @@ class Factorisation:
         Relative covariance factors, in the order of the cross-products.
     S : ndarray, shape (m, m)
         Cross-products of the remainder after elimination, lower triangle.
-    L : ndarray, shape (m, m)
-        Lower Cholesky factor of the remainder of M, response last.
+    L : ndarray, shape (m - 1, m - 1)
+        Lower Cholesky factor of the remainder of M.
+    Ly : ndarray, shape (m - 1,)
+        L^-1 times its right-hand side.
     chain : tuple of Eliminated
         The chain's cross-products, each after elimination of those before it.
     logdet_u, logdet_x : float
@@ -63,6 +65,7 @@ class Factorisation:
     T: tuple[FloatArray, ...]
     S: FloatArray
     L: FloatArray
+    Ly: FloatArray
     chain: tuple[Eliminated, ...]
     logdet_u: float
     logdet_x: float
@@ -77,7 +80,8 @@ class Solution:
     ``u`` (J, K) spherical effects; ``g`` (J, K) Z_j'We; ``own`` (J, K, K) blocks of
     Lambda M^-1 Lambda'; ``G``, ``R``: d log|M|/dT = 2 G and d r^2/dT = -2 R; ``gg``,
     ``ZPZ``: the two parts of the boundary form N (``ZPZ`` of the remainder is NaN unless
-    asked for); ``beta`` (p,), ``C_beta`` (p, p).
+    asked for); ``beta`` (p,), ``C_beta`` (p, p); ``C`` inverse of the remainder, lower
+    triangle, where the fixed effects are integrated over.
     """
 
     u: list[FloatArray]
@@ -89,6 +93,7 @@ class Solution:
     ZPZ: list[FloatArray]
     beta: FloatArray
     C_beta: FloatArray
+    C: FloatArray | None
 
 
 def factorise(
@@ -110,28 +115,33 @@ def factorise(
         S[y, x] += pull
         S[y, y] += pull @ prior.mean
     scales = _scales(cp, T)
-    M = np.empty_like(S)
+    q, mm = cp.q_rest, cp.q_rest + cp.p
+    M = np.empty((mm, mm))
     scale_square(S, *scales, M)
-    q = cp.q_rest
-    U, info = lapack.dpotrf(M.T, lower=0, clean=0, overwrite_a=1)
-    L = U.T
+    U, info = lapack.dpotrf(M.T, lower=0, clean=0, overwrite_a=1) if mm else (M, 0)
     if info != 0 or not np.isfinite(logdet):
         return None
+    L = U.T
+    right = scale_rows(S[mm, :mm, None], cp, tuple(t.T for t in T))[:, 0]
+    Ly = solve_triangular(L, right, lower=True, check_finite=False)
     diagonal = np.log(np.diag(L))
     return Factorisation(
         cp=cp,
         T=T,
         S=S,
         L=L,
+        Ly=Ly,
         chain=chain,
         logdet_u=logdet + 2.0 * float(diagonal[:q].sum()),
-        logdet_x=2.0 * float(diagonal[q:-1].sum()),
-        r2=float(L[-1, -1] ** 2),
+        logdet_x=2.0 * float(diagonal[q:].sum()),
+        r2=float(S[mm, mm] - Ly @ Ly),
         scales=scales,
     )
 
 
-def solve(f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> Solution:
+def solve(
+    f: Factorisation, *, given_fixed: bool, curvature: bool = False, spend: bool = False
+) -> Solution:
     """Effects, blocks of the inverse and gradient pieces.
 
     Parameters
@@ -142,15 +152,21 @@ def solve(f: Factorisation, *, given_fixed: bool, curvature: bool = False) -> So
         variances as lme4 gives them); False integrates over them (REML).
     curvature : bool
         Whether ``ZPZ`` of the remainder is wanted.
+    spend : bool
+        Whether L may be overwritten by the inverse, which saves the memory of one.
     """
     cp, q, mm = f.cp, f.cp.q_rest, f.cp.q_rest + f.cp.p
-    v = solve_triangular(f.L[:mm, :mm], f.L[mm, :mm], lower=True, trans="T", check_finite=False)
-    kept = q if given_fixed else mm
-    C = _inverse(f.L, kept, mm)
-    C_beta = _inverse(f.L[q:mm, q:mm], cp.p, cp.p) if given_fixed else C[q:, q:].copy()
+    v = solve_triangular(f.L, f.Ly, lower=True, trans="T", check_finite=False)
+    if given_fixed:
+        C = np.zeros((mm, mm))
+        C[:q, :q] = _inverse(f.L[:q, :q].copy())
+        C_beta = _inverse(f.L[q:, q:].copy())
+    else:
+        C = _inverse(f.L if spend else f.L.copy())
+        C_beta = C[q:, q:].copy()
     mirror(C_beta)
 
-    out = Solution([], [], [], [], [], [], [], v[q:], C_beta)
+    out = Solution([], [], [], [], [], [], [], v[q:], C_beta, None if given_fixed else C)
     stores = (out.u, out.g, out.own, out.G, out.R, out.gg, out.ZPZ)
     for u, g, own, G, ZPZ in _walk_chain(f, C, v):
         for store, item in zip(stores, (u, g, own, G, g.T @ u, g.T @ g, ZPZ), strict=True):
@@ -281,17 +297,12 @@ def flatten_above(above: list[_Above], c: Eliminated) -> tuple[Any, ...]:
     return (c.parents, c.places, widths, *own, *by_value, *by_dense, columns, *coefficients)
 
 
-def _inverse(L: FloatArray, kept: int, size: int) -> FloatArray:
-    """Inverse, lower triangle, of the leading part of the matrix with lower factor L."""
-    C = np.zeros((size, size))
-    if kept == 0:
-        return C
-    inner = np.array(L[:kept, :kept], order="C")
-    inverse, _ = lapack.dpotri(inner.T, lower=0, overwrite_c=1)
-    if kept == size:
-        return np.asarray(inverse.T)
-    C[:kept, :kept] = inverse.T
-    return C
+def _inverse(L: FloatArray) -> FloatArray:
+    """Inverse, lower triangle, of the matrix with lower factor L, which it overwrites."""
+    if len(L) == 0:
+        return L
+    inverse, _ = lapack.dpotri(L.T, lower=0, overwrite_c=1)
+    return np.asarray(inverse.T)
 
 
 def scale_rows(matrix: FloatArray, cp: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:

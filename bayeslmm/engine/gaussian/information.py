@@ -59,9 +59,13 @@ def average_information(
     form[:old, old:] += reach[:old, :q] @ W
     form[old:, :old] = form[:old, old:].T
     form[old:, old:] += W.T @ reach[old:, :q].T
-    scaled = scale_rows(reach.T, cp, tuple(t.T for t in f.T))
-    h = solve_triangular(f.L[:mm, :mm], scaled, lower=True, check_finite=False)
-    return (form - h.T @ h) / (2.0 * sigma2), cross / sigma2
+    scaled = np.asfortranarray(scale_rows(reach.T, cp, tuple(t.T for t in f.T)))
+    if s.C is not None and mm:
+        folded = scaled.T @ blas.dsymm(1.0, s.C.T, scaled, lower=0)
+    else:
+        h = solve_triangular(f.L, scaled, lower=True, check_finite=False)
+        folded = h.T @ h
+    return (form - folded) / (2.0 * sigma2), cross / sigma2
 
 
 def _fold_chain(f: Factorisation, w: list[FloatArray], form: FloatArray) -> tuple[FloatArray, int]:

@@ -8,7 +8,7 @@ Vectors hold working-scale entries (see `parameters`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -113,6 +113,9 @@ class Objective:
     reml: bool
     fixed_prior: FixedPrior | None = None
     variance_prior: VariancePrior | None = None
+    # the last point and its matrices, kept for its curvature: those of one point only,
+    # since they are most of the memory of a fit
+    _latest: list[tuple[FloatArray, Factorisation, Solution]] = field(default_factory=list)
 
     @property
     def df(self) -> int:
@@ -151,35 +154,34 @@ class Objective:
 
     def profiled(self, x: FloatArray) -> Point:
         """Deviance at the best sigma given T, in the free entries of T."""
-        T = self.layout.unpack(x)
-        f = self.factorise(T)
+        self._latest.clear()
+        f = self.factorise(self.layout.unpack(x))
         if f is None or not f.r2 > 0:
             return Point.outside(x)
         sigma2 = f.r2 / self.df
-        s = solve(f, given_fixed=not self.reml)
+        s = solve(f, given_fixed=not self.reml, spend=True)
+        self._latest[:] = [(x, f, s)]
         full = [2.0 * G - 2.0 * R / sigma2 for G, R in zip(s.G, s.R, strict=True)]
         full = in_design_order(self.cp, full)
 
-        def curvature() -> FloatArray:
-            return self._expected_curvature(f, s, sigma2, T, full)
+        slope, solved = self.layout.pack(full), self._solved(f, s, np.sqrt(sigma2))
 
-        solved = self._solved(f, s, np.sqrt(sigma2))
-        return Point(x, solved.deviance, self.layout.pack(full), curvature, lambda: solved)
+        def curvature() -> FloatArray:
+            return self._expected_curvature(x, slope)
+
+        return Point(x, solved.deviance, slope, curvature, lambda: solved)
 
     def profiled_value(self, x: FloatArray) -> float:
         """Deviance at the best sigma."""
         f = self.factorise(self.layout.unpack(x))
         return np.inf if f is None or not f.r2 > 0 else self.deviance(f, self.best_sigma(f))
 
-    def _expected_curvature(
-        self,
-        f: Factorisation,
-        s: Solution,
-        sigma2: float,
-        T: list[FloatArray],
-        gradient: list[FloatArray],
-    ) -> FloatArray:
+    def _expected_curvature(self, x: FloatArray, gradient: FloatArray) -> FloatArray:
         """Curvature of the profiled deviance in the entries of T, cheap and positive."""
+        if not self._latest or self._latest[0][0] is not x:
+            self.profiled(x)
+        _, f, s = self._latest[0]
+        sigma2 = f.r2 / self.df
         ordered = [self.layout.patterns[k] for k in self.cp.order]
         AI, cross = average_information(f, s, ordered, sigma2)
         H = 2.0 * (AI - np.outer(cross, cross) * sigma2 / (2.0 * f.r2))
@@ -191,7 +193,7 @@ class Objective:
             place[at : at + size] = np.arange(starts[k], starts[k + 1])
             at += size
         H = H[np.ix_(place, place)]
-        return bend_upwards(self.layout, self.layout.pack(T), self.layout.pack(gradient), H)
+        return bend_upwards(self.layout, x, gradient, H)
 
     def joint(self, x: FloatArray) -> Point:
         """Deviance less twice the log prior, in (free entries of T, log sigma)."""
@@ -199,7 +201,7 @@ class Objective:
         f = self.factorise(T, sigma)
         if f is None or not np.isfinite(sigma) or sigma == 0.0:
             return Point.outside(x)
-        s = solve(f, given_fixed=not self.reml)
+        s = solve(f, given_fixed=not self.reml, spend=True)
         gradient = in_design_order(
             self.cp, [2.0 * G - 2.0 * R / sigma**2 for G, R in zip(s.G, s.R, strict=True)]
         )
