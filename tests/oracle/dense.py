@@ -122,6 +122,43 @@ class Dense:
             cov_b=cov_b,
         )
 
+    def log_marginal(self, theta, sigma, priors):
+        """Log p(y | theta, sigma), beta integrated over its normal or flat priors."""
+        mean, P = (v.astype(self.X.dtype) for v in priors.normal_beta())
+        scales = [b.sigma for b in priors.beta if hasattr(b, "sigma")]
+        V = sigma**2 * self.V(theta)
+        L = cholesky(V)
+        Xs, ys = forward(L, self.X), forward(L, self.y)
+        A, b = Xs.T @ Xs + P, Xs.T @ ys + P @ mean
+        half = forward(cholesky(A), b) if self.p else b
+        quadratic = ys @ ys + mean @ P @ mean - half @ half
+        flat = self.p - len(scales)
+        return (
+            -0.5 * (self.n - flat) * LOG_2PI
+            - np.log(np.diag(L)).sum()
+            - 0.5 * quadratic
+            - 0.5 * log_determinant(A)
+            - np.log(scales).sum()
+        )
+
+    def conditional(self, theta, sigma, priors):
+        """Mean and covariance of (beta, b) given theta and sigma; T invertible."""
+        mean, P = (v.astype(self.X.dtype) for v in priors.normal_beta())
+        H = np.hstack([self.X, *(Z.reshape(self.n, -1) for Z in self.Z)])
+        M = (H * self.w[:, None]).T @ H / sigma**2
+        M[: self.p, : self.p] += P
+        at = self.p
+        for Z, T in zip(self.Z, theta, strict=True):
+            K = len(T)
+            own = inverse((sigma**2 * T @ T.T).astype(Z.dtype))
+            for _ in _levels(Z):
+                M[at : at + K, at : at + K] += own
+                at += K
+        right = (H * self.w[:, None]).T @ self.y / sigma**2
+        right[: self.p] += P @ mean
+        cov = inverse(M)
+        return cov @ right, cov
+
 
 def _levels(Z):
     return range(Z.shape[1])

@@ -60,7 +60,7 @@ class Search:
         return float(self.objective.constant + df - df * np.log(df))
 
     def _evaluate(self, small: SmallProblem, x: FloatArray) -> Point:
-        logdet, r2, G, R, H, *effects = small_evaluate(x, small)
+        logdet, r2, G, R, H, *effects = small_evaluate(x, small, 0.0, True)
         if not r2 > 0.0:
             return Point.outside(x)
         value = logdet + small.df * math.log(r2) + self._constant

@@ -21,6 +21,7 @@ from bayeslmm.engine.blocks import (
     walk_back,
 )
 from bayeslmm.engine.compiled import kernel
+from bayeslmm.engine.gaussian.criterion import FixedPrior
 from bayeslmm.engine.gaussian.crossproducts import SMALL, CrossProducts
 from bayeslmm.engine.gaussian.parameters import Layout
 
@@ -31,7 +32,8 @@ class SmallProblem(NamedTuple):
     ``A`` to ``S``: see `CrossProducts`. ``bounds``, ``widths``: first column and columns
     a level of the remainder's factors, then of the fixed columns. ``factor``, ``row``,
     ``col``: where each free entry stands; ``sequence``: entries of the eliminated factor
-    first, ``n_first`` of them.
+    first, ``n_first`` of them. ``precision`` and ``pull``: those of a normal prior of the
+    fixed effects, P, and (P m, m'P m); zero where it is flat.
     """
 
     A: FloatArray
@@ -50,6 +52,8 @@ class SmallProblem(NamedTuple):
     p: int
     df: float
     reml: bool
+    precision: FloatArray
+    pull: FloatArray
 
 
 def is_small(cp: CrossProducts) -> bool:
@@ -57,8 +61,15 @@ def is_small(cp: CrossProducts) -> bool:
     return len(cp.chain) == 1 and cp.chain[0].full is None and len(cp.S) <= SMALL
 
 
-def small_problem(cp: CrossProducts, layout: Layout, *, reml: bool) -> SmallProblem:
+def small_problem(
+    cp: CrossProducts, layout: Layout, *, reml: bool, prior: FixedPrior | None = None
+) -> SmallProblem:
     """Pack cross-products for the compiled functions."""
+    precision, pull = np.zeros((cp.p, cp.p)), np.zeros(cp.p + 1)
+    if prior is not None:
+        precision[:] = prior.precision
+        pull[:-1] = prior.precision @ prior.mean
+        pull[-1] = pull[:-1] @ prior.mean
     c = cp.chain[0]
     position = np.argsort(cp.order)
     entries = [np.empty((0, 3), dtype=np.int64)]
@@ -75,6 +86,7 @@ def small_problem(cp: CrossProducts, layout: Layout, *, reml: bool) -> SmallProb
         np.argsort(where[0] > 0, kind="stable").astype(np.int64),
         int((where[0] == 0).sum()),
         cp.p, float(cp.n - (cp.p if reml else 0)), reml,
+        precision, pull,
     )  # fmt: skip
 
 
@@ -116,8 +128,60 @@ def _inverse(L: FloatArray, n: int, C: FloatArray) -> None:
 
 
 @kernel
-def small_evaluate(x: FloatArray, given: SmallProblem) -> Any:
+def small_factorise(x: FloatArray, given: SmallProblem, prior: float) -> Any:
+    """Factorise M at the free entries ``x`` of every T; see `small_evaluate`.
+
+    Returns
+    -------
+    inside : bool
+        Whether M is positive definite.
+    logdet, r2 : float
+    T0, Ts : ndarray
+        T of the eliminated factor; of the others, then 1 for the fixed columns.
+    S, L : ndarray
+        Lower triangles: the remainder, and the Cholesky factor of its part of M.
+    """
+    factor, row, col, widths = given.factor, given.row, given.col, given.widths
+    K0, m, n_rest = given.A.shape[1], len(given.S), len(widths) - 1
+    mm, q, wide = m - 1, m - 1 - given.p, 1
+    for f in range(n_rest):
+        wide = max(wide, widths[f])
+    T0, Ts = np.zeros((K0, K0)), np.zeros((n_rest + 1, wide, wide))
+    Ts[n_rest, 0, 0] = 1.0
+    for e in range(len(x)):
+        if factor[e] == 0:
+            T0[row[e], col[e]] = x[e]
+        else:
+            Ts[factor[e] - 1, row[e], col[e]] = x[e]
+    S, L = given.S.copy(), np.empty((m, m))
+    logdet = eliminate(T0, given.A, given.start, given.column, given.value, given.dense, 0, S)
+    if prior > 0.0:
+        for i in range(given.p):
+            for j in range(given.p):
+                S[q + i, q + j] += prior * given.precision[i, j]
+            S[mm, q + i] += prior * given.pull[i]
+        S[mm, mm] += prior * given.pull[given.p]
+    scale_square(S, given.bounds[:-1], widths[:-1], Ts, L)
+    inside = np.isfinite(logdet) and _cholesky(L)
+    r2 = L[mm, mm] ** 2 if inside else 0.0
+    if inside:
+        for i in range(mm if given.reml else q):
+            logdet += 2.0 * np.log(L[i, i])
+    return inside, logdet, r2, T0, Ts, S, L
+
+
+@kernel
+def small_evaluate(x: FloatArray, given: SmallProblem, prior: float, curvature: bool) -> Any:
     """Factorise and solve at the free entries ``x`` of every T, in the layout's order.
+
+    Parameters
+    ----------
+    x : ndarray, shape (k,)
+    given : SmallProblem
+    prior : float
+        sigma^2, by which a prior of the fixed effects is weighted; 0 for none.
+    curvature : bool
+        Whether H is wanted.
 
     Returns
     -------
@@ -127,7 +191,8 @@ def small_evaluate(x: FloatArray, given: SmallProblem) -> Any:
     G, R : ndarray, shape (k,)
         d logdet/dx = 2 G, d r2/dx = -2 R.
     H : ndarray, shape (k, k)
-        Twice the average information with sigma at its best, profiled out.
+        Twice the average information with sigma at its best, profiled out; zero unless
+        asked for.
     u : ndarray, shape (J, K)
         Spherical effects of the eliminated factor.
     v : ndarray, shape (q + p,)
@@ -142,27 +207,12 @@ def small_evaluate(x: FloatArray, given: SmallProblem) -> Any:
     k, J, K0, m = len(x), A.shape[0], A.shape[1], len(given.S)
     mm, n_rest = m - 1, len(widths) - 1
     q = mm - given.p
-    wide = 1
-    for f in range(n_rest):
-        wide = max(wide, widths[f])
-    T0, Ts = np.zeros((K0, K0)), np.zeros((n_rest + 1, wide, wide))
-    Ts[n_rest, 0, 0] = 1.0
-    for e in range(k):
-        if factor[e] == 0:
-            T0[row[e], col[e]] = x[e]
-        else:
-            Ts[factor[e] - 1, row[e], col[e]] = x[e]
-    S, L, C, v = given.S.copy(), np.empty((m, m)), np.zeros((mm, mm)), np.zeros(mm)
+    inside, logdet, r2, T0, Ts, S, L = small_factorise(x, given, prior)
+    C, v = np.zeros((mm, mm)), np.zeros(mm)
     G, R, H = np.zeros(k), np.zeros(k), np.zeros((k, k))
-    logdet = eliminate(T0, A, start, column, value, dense, 0, S)
-    scale_square(S, bounds[:-1], widths[:-1], Ts, L)
-    if not (np.isfinite(logdet) and _cholesky(L)):
+    if not inside:
         return np.inf, 0.0, G, R, H, np.empty((J, K0)), v, C, L
-    r2 = L[mm, mm] ** 2
-    kept = mm if given.reml else q
-    for i in range(kept):
-        logdet += 2.0 * np.log(L[i, i])
-    _inverse(L, kept, C)
+    _inverse(L, mm if given.reml else q, C)
     for i in range(mm - 1, -1, -1):
         s = L[mm, i]
         for j in range(i + 1, mm):
@@ -199,6 +249,8 @@ def small_evaluate(x: FloatArray, given: SmallProblem) -> Any:
             for base in range(bounds[f], bounds[f + 1], widths[f]):
                 s += rest[base + r] * v[base + c]
         R[e] = s
+    if not curvature:
+        return logdet, r2, G, R, H, u, v, C, L
 
     # directions w of each entry, those of the eliminated factor first (see `information`)
     sigma2, n_first, sequence = r2 / given.df, given.n_first, given.sequence

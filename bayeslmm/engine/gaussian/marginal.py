@@ -1,0 +1,459 @@
+"""The log posterior of SDs, correlations and sigma, fixed and random effects integrated out.
+
+Unconstrained coordinates, in this order:
+
+- of every SD, factor by factor: its log, or the logit of where it lies between the
+  bounds of its prior;
+- of every partial correlation (see `bayeslmm.priors.lkj`), factor by factor and block by
+  block: its inverse hyperbolic tangent;
+- log sigma, or its logit as for an SD.
+
+The density is that of these coordinates: priors are of the SDs, correlations and sigma
+themselves, and the Jacobian is in it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bayeslmm.arrays import FloatArray, IntArray
+from bayeslmm.design import Design
+from bayeslmm.engine.compiled import kernel, one_blas_thread
+from bayeslmm.engine.gaussian.criterion import Factorisation
+from bayeslmm.engine.gaussian.crossproducts import compute_crossproducts
+from bayeslmm.engine.gaussian.densities import density_codes, log_density
+from bayeslmm.engine.gaussian.draws import draw_effects
+from bayeslmm.engine.gaussian.map_prior import fixed_prior
+from bayeslmm.engine.gaussian.objective import Objective
+from bayeslmm.engine.gaussian.parameters import Layout
+from bayeslmm.engine.gaussian.small import is_small, small_evaluate, small_problem
+from bayeslmm.priors import PriorSet
+from bayeslmm.priors.lkj import correlation_factor, partial_shapes
+from bayeslmm.priors.names import corr_name, effects_name, sd_name
+
+
+class _Spec(NamedTuple):
+    """Where each coordinate belongs, for the compiled functions.
+
+    ``sd_start``: first SD of each factor, then their number. ``codes``, ``arguments``,
+    ``bounds``: densities of the SDs and of sigma (see `densities`). ``first``, ``row``,
+    ``column``: factor and place of each partial correlation; ``block``: first column of
+    its term. ``shape``: of its Beta prior. ``maps``: R of each factor, padded.
+    ``entry_*``: see `Layout.entries`. ``scale``: sigma over that on the working scale.
+    """
+
+    sd_start: IntArray
+    codes: IntArray
+    arguments: FloatArray
+    bounds: FloatArray
+    of: IntArray
+    row: IntArray
+    column: IntArray
+    block: IntArray
+    shape: FloatArray
+    maps: FloatArray
+    entry_factor: IntArray
+    entry_row: IntArray
+    entry_column: IntArray
+    entry_block: IntArray
+    scale: float
+
+
+class MarginalPosterior:
+    """Log posterior and gradient in unconstrained coordinates, and exact draws given them.
+
+    Parameters
+    ----------
+    design : Design
+        Gaussian, identity link.
+    priors : PriorSet
+        Normal or flat on the fixed effects.
+
+    Attributes
+    ----------
+    size : int
+    names : tuple of str
+        A name a coordinate.
+
+    Raises
+    ------
+    PriorError
+        A prior of a fixed effect is neither Normal nor Flat.
+    """
+
+    def __init__(self, design: Design, priors: PriorSet) -> None:
+        self.design, self.priors = design, priors
+        self.cp = compute_crossproducts(design)
+        self.layout = Layout.of(design, self.cp.coordinates)
+        prior = fixed_prior(design, priors, self.cp.coordinates)
+        self.objective = Objective(self.cp, self.layout, reml=True, fixed_prior=prior)
+        self.small = (
+            small_problem(self.cp, self.layout, reml=True, prior=prior)
+            if is_small(self.cp)
+            else None
+        )
+        self._spec, self._constant = _spec(design, priors, self.layout, self.cp.coordinates.y_scale)
+        self._constant -= 0.5 * self.objective.constant
+        self.size = len(self._spec.codes) + len(self._spec.of)
+        self.names = _names(design, priors)
+
+    def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
+        """Log posterior density and its gradient; -inf outside."""
+        spec = self._spec
+        theta, Ts, Ls, sds, sigma, log_prior, slope = _expand(x, spec)
+        if not np.isfinite(log_prior):
+            return -np.inf, np.zeros(self.size)
+        if self.small is None:
+            point = self._general(np.append(theta, math.log(sigma)))
+            if point is None:
+                return -np.inf, np.zeros(self.size)
+            moving, gradient, by_sigma = point
+        else:
+            s2 = sigma * sigma
+            logdet, r2, G, R, _, _, v, C, _ = small_evaluate(theta, self.small, s2, False)
+            if not r2 > 0.0:
+                return -np.inf, np.zeros(self.size)
+            df = self.small.df
+            moving = logdet + 2.0 * df * math.log(sigma) + r2 / s2
+            gradient = 2.0 * (G - R / s2)
+            by_sigma = 2.0 * (df - r2 / s2) + self._prior_slope(v, C, s2)
+        _collect(x, theta, -0.5 * gradient, -0.5 * by_sigma, Ts, Ls, sds, sigma, spec, slope)
+        return log_prior + self._constant - 0.5 * moving, slope
+
+    def _prior_slope(self, v: FloatArray, C: FloatArray, s2: float) -> float:
+        """What the prior of the fixed effects adds to the slope in log sigma."""
+        prior, q = self.objective.fixed_prior, self.cp.q_rest
+        assert prior is not None
+        d, lower = v[q:] - prior.mean, C[q:, q:]
+        both = 2.0 * float(np.sum(lower * prior.precision))
+        both -= float(lower.diagonal() @ prior.precision.diagonal())
+        return 2.0 * float(d @ prior.precision @ d) + 2.0 * s2 * both
+
+    def _general(self, x: FloatArray) -> tuple[float, FloatArray, float] | None:
+        point = one_blas_thread(self.objective.joint)(x)
+        if not np.isfinite(point.value):
+            return None
+        value = point.value - self.objective.constant
+        return value, point.gradient[:-1], float(point.gradient[-1])
+
+    def coordinates(self, sds: list[FloatArray], Rs: list[FloatArray], sigma: float) -> FloatArray:
+        """Coordinates of SDs and correlation matrices, by factor, and sigma."""
+        spec, values = self._spec, [*np.concatenate([*sds, np.empty(0)]), sigma]
+        x = np.empty(self.size)
+        n_sd = len(values) - 1
+        for i, value in enumerate(values):
+            low, high = spec.bounds[i]
+            at = i if i < n_sd else self.size - 1
+            if np.isfinite(high):
+                share = (value - low) / (high - low)
+                x[at] = math.log(share) - math.log1p(-share)
+            else:
+                x[at] = math.log(value - low)
+        factors = [np.linalg.cholesky(R) for R in Rs]
+        for i in range(len(spec.of)):
+            L, r, c, start = factors[spec.of[i]], spec.row[i], spec.column[i], spec.block[i]
+            left = math.sqrt(max(1.0 - float((L[r, start:c] ** 2).sum()), 1e-300))
+            x[n_sd + i] = math.atanh(float(np.clip(L[r, c] / left, -1 + 1e-12, 1 - 1e-12)))
+        return x
+
+    def constrained(self, x: FloatArray) -> dict[str, FloatArray]:
+        """SDs, correlation matrices and sigma of draws, shape (S, size) to (S, ...)."""
+        spec, out = self._spec, {}
+        n_sd = len(spec.codes) - 1
+        values = np.exp(np.hstack([x[:, :n_sd], x[:, -1:]]))
+        for i, (low, high) in enumerate(spec.bounds):
+            if np.isfinite(high):
+                values[:, i] = low + (high - low) * values[:, i] / (1.0 + values[:, i])
+        z, at = np.tanh(x[:, n_sd:-1]), 0
+        for k, f in enumerate(self.design.factors):
+            start, K = spec.sd_start[k], f.n_columns
+            out[sd_name(f.name)] = values[:, start : start + K]
+            if not f.has_correlations:
+                continue
+            L = np.tile(np.eye(K), (len(x), 1, 1))
+            for first, stop in self.priors.blocks[f.name]:
+                size = (stop - first) * (stop - first - 1) // 2
+                L[:, first:stop, first:stop] = correlation_factor(
+                    z[:, at : at + size], stop - first
+                )
+                at += size
+            R = L @ L.transpose(0, 2, 1)
+            R[:, np.arange(K), np.arange(K)] = 1.0
+            out[corr_name(f.name)] = R
+        out["sigma"] = values[:, -1]
+        return out
+
+    @one_blas_thread
+    def draw(self, x: FloatArray, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """Fixed and random effects, one exact draw given each row of x, shape (S, size).
+
+        Returns
+        -------
+        dict of ndarray
+            ``beta`` (S, p) and, by factor of the design, ``b_<factor>`` (S, J, K).
+        """
+        maps, d = self.cp.coordinates, self.design
+        back = maps.y_scale * np.linalg.inv(maps.X_map)
+        shift = np.zeros(d.p)
+        if d.has_intercept:
+            shift[d.fixed_names.index("Intercept")] = maps.y_shift
+        out = {"beta": np.empty((len(x), d.p))}
+        for f in d.factors:
+            out[effects_name(f.name)] = np.empty((len(x), f.n_levels, f.n_columns))
+        Z_back = [maps.y_scale * np.linalg.inv(R).T for R in maps.Z_maps]
+        for s, row in enumerate(x):
+            factorised, sigma = self.factorise(row)
+            beta, effects = draw_effects(factorised, sigma, rng)
+            out["beta"][s] = back @ beta + shift
+            for position, b in zip(self.cp.order, effects, strict=True):
+                out[effects_name(d.factors[position].name)][s] = b @ Z_back[position]
+        return {k: v for k, v in out.items() if v.shape[-1]}
+
+    def factorise(self, x: FloatArray) -> tuple[Factorisation, float]:
+        """M at coordinates x, and sigma on the working scale."""
+        theta, _, _, _, sigma, _, _ = _expand(np.ascontiguousarray(x), self._spec)
+        f = self.objective.factorise(self.layout.unpack(theta), sigma)
+        if f is None:
+            raise FloatingPointError("M is not positive definite at a draw")
+        return f, sigma
+
+
+def _names(design: Design, priors: PriorSet) -> tuple[str, ...]:
+    sds = [f"{sd_name(f.name)}[{c}]" for f in design.factors for c in f.column_names]
+    partial = []
+    for f in design.factors:
+        if not f.has_correlations:
+            continue
+        c = f.column_names
+        for start, stop in priors.blocks[f.name]:
+            partial += [
+                f"partial_{f.name}[{c[j]}, {c[i]}]"
+                for i in range(start + 1, stop)
+                for j in range(start, i)
+            ]
+    return (*sds, *partial, "sigma")
+
+
+def _spec(design: Design, priors: PriorSet, layout: Layout, scale: float) -> tuple[_Spec, float]:
+    """The arrays of `_Spec`, and the constant of the log priors."""
+    widths = [f.n_columns for f in design.factors]
+    scalar = [p for f in design.factors for p in priors.sd[f.name]]
+    assert priors.sigma is not None
+    codes, arguments, bounds, constant = density_codes([*scalar, priors.sigma])
+    where: list[tuple[int, int, int, int]] = []
+    shapes: list[float] = []
+    for k, f in enumerate(design.factors):
+        if not f.has_correlations:
+            continue
+        for start, stop in priors.blocks[f.name]:
+            shapes += partial_shapes(priors.corr[f.name].eta, stop - start).tolist()
+            where += [(k, i, j, start) for i in range(start + 1, stop) for j in range(start, i)]
+    for shape in shapes:
+        # (z + 1) / 2 ~ Beta(a, a), in the coordinate atanh z
+        constant += math.lgamma(2.0 * shape) - 2.0 * math.lgamma(shape)
+        constant -= (2.0 * shape - 1.0) * math.log(2.0)
+    partial = np.array(where, dtype=np.int64).reshape(-1, 4)
+    of, rows, columns, block = (np.ascontiguousarray(partial[:, j]) for j in range(4))
+    K = max(widths, default=1)
+    maps = np.zeros((len(widths), K, K))
+    for k, R in enumerate(layout.maps):
+        maps[k, : len(R), : len(R)] = R
+    factor, row, column, term = layout.entries
+    return (
+        _Spec(
+            np.array([0, *np.cumsum(widths)], dtype=np.int64), codes, arguments, bounds,
+            of, rows, columns, block, np.array(shapes),
+            maps, factor, row, column, term, scale,
+        ),
+        constant,
+    )  # fmt: skip
+
+
+@kernel
+def _expand(x: FloatArray, spec: _Spec) -> Any:
+    """Free entries of T at coordinates x, and what `_collect` needs to come back.
+
+    Returns
+    -------
+    theta : ndarray, shape (k,)
+        Free entries of the working T, lower triangular.
+    Ts, Ls : ndarray, shape (factors, K, K)
+        diag(sd) L / sigma, and L of the correlations, both on the user's scale.
+    sds : ndarray
+    sigma : float
+        On the working scale.
+    log_prior : float
+        With the Jacobian, without constants.
+    slope : ndarray, shape (size,)
+        Its derivative in the coordinates.
+    """
+    n_sd, n_partial = len(spec.codes) - 1, len(spec.of)
+    n_factors, K_max = spec.maps.shape[0], spec.maps.shape[1]
+    log_prior, slope = 0.0, np.zeros(len(x))
+    values = np.empty(n_sd + 1)
+    for i in range(n_sd + 1):
+        at = i if i < n_sd else n_sd + n_partial
+        low, high = spec.bounds[i, 0], spec.bounds[i, 1]
+        if high < np.inf:
+            share = 1.0 / (1.0 + np.exp(-x[at]))
+            value = low + (high - low) * share
+            by_x = (high - low) * share * (1.0 - share)
+            log_prior += np.log(by_x)
+            slope[at] = 1.0 - 2.0 * share
+        else:
+            by_x = np.exp(x[at])
+            value = low + by_x
+            log_prior += x[at]
+            slope[at] = 1.0
+        moving, derivative = log_density(
+            spec.codes[i], spec.arguments[i, 0], spec.arguments[i, 1], value
+        )
+        log_prior += moving
+        slope[at] += derivative * by_x
+        values[i] = value
+    Ls = np.zeros((n_factors, K_max, K_max))
+    left = np.ones((n_factors, K_max))
+    for i in range(n_partial):
+        f, r, c, y = spec.of[i], spec.row[i], spec.column[i], x[n_sd + i]
+        z = np.tanh(y)
+        # log(1 - z^2), exact in the tails
+        shrink = 2.0 * (np.log(2.0) - abs(y) - np.log1p(np.exp(-2.0 * abs(y))))
+        log_prior += spec.shape[i] * shrink
+        slope[n_sd + i] = -2.0 * spec.shape[i] * z
+        Ls[f, r, c] = z * left[f, r]
+        left[f, r] *= np.exp(0.5 * shrink)
+    sigma = values[n_sd]
+    Ts = np.zeros((n_factors, K_max, K_max))
+    lower = np.zeros((n_factors, K_max, K_max))
+    mapped, square = np.zeros((K_max, K_max)), np.zeros((K_max, K_max))
+    inside = sigma > 0.0 and sigma < np.inf
+    for f in range(n_factors):
+        K = spec.sd_start[f + 1] - spec.sd_start[f]
+        for a in range(K):
+            Ls[f, a, a] = left[f, a]
+            sd = values[spec.sd_start[f] + a]
+            inside = inside and sd > 0.0 and sd < np.inf
+            for b in range(a + 1):
+                Ts[f, a, b] = sd / sigma * Ls[f, a, b]
+        for a in range(K):
+            for b in range(K):
+                s = 0.0
+                for c in range(b, K):
+                    s += spec.maps[f, a, c] * Ts[f, c, b]
+                mapped[a, b] = s
+        for a in range(K):
+            for b in range(a + 1):
+                s = 0.0
+                for c in range(K):
+                    s += mapped[a, c] * mapped[b, c]
+                square[a, b] = s
+        for a in range(K):
+            for b in range(a + 1):
+                s = square[a, b]
+                for c in range(b):
+                    s -= lower[f, a, c] * lower[f, b, c]
+                if a == b:
+                    inside = inside and s > 0.0
+                    lower[f, a, a] = np.sqrt(max(s, 0.0))
+                else:
+                    lower[f, a, b] = s / lower[f, b, b] if lower[f, b, b] > 0.0 else 0.0
+    theta = np.empty(len(spec.entry_factor))
+    for e in range(len(theta)):
+        theta[e] = lower[spec.entry_factor[e], spec.entry_row[e], spec.entry_column[e]]
+        inside = inside and np.isfinite(theta[e])
+    if not inside:
+        log_prior = -np.inf
+    return theta, Ts, Ls, values, sigma / spec.scale, log_prior, slope
+
+
+@kernel
+def _collect(
+    x: FloatArray,
+    theta: FloatArray,
+    gradient: FloatArray,
+    by_sigma: float,
+    Ts: FloatArray,
+    Ls: FloatArray,
+    values: FloatArray,
+    sigma: float,
+    spec: _Spec,
+    slope: FloatArray,
+) -> None:
+    """Add a derivative in the free entries of T and in log sigma to that in the coordinates.
+
+    With X symmetric and X T_w = gradient, d/d(T T') on the user's scale is R'XR / 2, so
+    d/dT = R'XR T.
+    """
+    n_sd, n_partial = len(values) - 1, len(spec.of)
+    n_factors, K_max = spec.maps.shape[0], spec.maps.shape[1]
+    lower, g = np.zeros((K_max, K_max)), np.zeros((K_max, K_max))
+    X, XR, D = np.zeros((K_max, K_max)), np.zeros((K_max, K_max)), np.zeros((K_max, K_max))
+    total = 0.0
+    by_value = np.zeros(n_sd + 1)
+    at = 0
+    for f in range(n_factors):
+        K = spec.sd_start[f + 1] - spec.sd_start[f]
+        for a in range(K):
+            for b in range(K):
+                lower[a, b], g[a, b], X[a, b] = 0.0, 0.0, 0.0
+        for e in range(len(theta)):
+            if spec.entry_factor[e] == f:
+                lower[spec.entry_row[e], spec.entry_column[e]] = theta[e]
+                g[spec.entry_row[e], spec.entry_column[e]] = gradient[e]
+        # entries between terms are zero in T and stay unknown, and unused, in X
+        for a in range(K - 1, -1, -1):
+            for c in range(a, -1, -1):
+                s = g[a, c]
+                for e in range(c + 1, K):
+                    s -= X[a, e] * lower[e, c]
+                X[a, c] = s / lower[c, c]
+                X[c, a] = X[a, c]
+        for a in range(K):
+            for b in range(K):
+                s = 0.0
+                for c in range(K):
+                    s += X[a, c] * spec.maps[f, c, b]
+                XR[a, b] = s
+        for a in range(K):
+            for b in range(K):
+                s = 0.0
+                for c in range(K):
+                    s += spec.maps[f, c, a] * XR[c, b]
+                X[a, b] = s
+        for a in range(K):
+            for b in range(a + 1):
+                s = 0.0
+                for c in range(b, K):
+                    s += X[a, c] * Ts[f, c, b]
+                D[a, b] = s
+                by_value[spec.sd_start[f] + a] += s * Ts[f, a, b]
+                total += s * Ts[f, a, b]
+        while at < n_partial and spec.of[at] == f:
+            # the partial correlations of one row stand together
+            r, first, start = spec.row[at], at, spec.block[at]
+            scale = values[spec.sd_start[f] + r] / values[n_sd]
+            last = first + r - start
+            for i in range(first, last):
+                c, z = spec.column[i], np.tanh(x[n_sd + i])
+                left = 1.0
+                for j in range(first, i):
+                    left /= np.cosh(x[n_sd + j])
+                s = D[r, c] * left * (1.0 - z * z)
+                for j in range(c + 1, r + 1):
+                    s -= z * D[r, j] * Ls[f, r, j]
+                slope[n_sd + i] += scale * s
+            at = last
+    for i in range(n_sd + 1):
+        where = i if i < n_sd else n_sd + n_partial
+        low, high = spec.bounds[i, 0], spec.bounds[i, 1]
+        s = by_value[i] if i < n_sd else by_sigma - total
+        # d log value / dx
+        if high < np.inf:
+            share = 1.0 / (1.0 + np.exp(-x[where]))
+            s *= (high - low) * share * (1.0 - share) / values[i]
+        else:
+            s *= (values[i] - low) / values[i]
+        slope[where] += s
