@@ -98,7 +98,7 @@ def fit(
         str, typer.Option(help="gaussian, bernoulli, binomial, poisson or negativebinomial.")
     ] = "gaussian",
     draws: Annotated[int, typer.Option(min=1, help="Kept draws of each chain.")] = 1000,
-    tune: Annotated[int, typer.Option(min=0, help="Warm-up of each chain.")] = 1000,
+    tune: Annotated[int | None, typer.Option(min=0, help="Warm-up of each chain.")] = None,
     chains: Annotated[int, typer.Option(min=1, help="Number of chains.")] = 4,
     target_accept: Annotated[
         float | None, typer.Option(help="Between 0 and 1; nearer to 1 takes smaller steps.")
@@ -137,7 +137,7 @@ def fit(
             _print_point(point, level)
         if sample:
             options: dict[str, Any] = {"target_accept": target_accept, "random_seed": seed}
-            options["parameterization"] = "centered" if centered else "noncentered"
+            options["parameterization"] = "centered" if centered else "auto"
             fits["posterior"] = _sample(model, draws, tune, chains, **options)
             _print_posterior(fits["posterior"], level)
         comparison = _compare(fits, level) if sample else None
@@ -218,7 +218,9 @@ def _has_point_fit(model: Model, sample: bool, method: Method | None) -> bool:
     return False
 
 
-def _sample(model: Model, draws: int, tune: int, chains: int, **options: Any) -> PosteriorFit:
+def _sample(
+    model: Model, draws: int, tune: int | None, chains: int, **options: Any
+) -> PosteriorFit:
     # tables go to standard output; a sampler's progress must not
     with contextlib.redirect_stdout(sys.stderr):
         return model.sample(draws, tune, chains, progressbar=sys.stderr.isatty(), **options)

@@ -225,13 +225,13 @@ class Model:
     def sample(
         self,
         draws: int = 1000,
-        tune: int = 1000,
+        tune: int | None = None,
         chains: int = 4,
         cores: int | None = None,
         random_seed: int | None = None,
         *,
         target_accept: float | None = None,
-        parameterization: Literal["noncentered", "centered"] = "noncentered",
+        parameterization: Literal["auto", "marginal", "noncentered", "centered"] = "auto",
         sampler: Literal["nutpie", "pymc", "numpyro", "blackjax"] = "nutpie",
         progressbar: bool = True,
         prior_predictive: bool = False,
@@ -242,16 +242,22 @@ class Model:
 
         Parameters
         ----------
-        draws, tune, chains : int
-            Kept draws and warm-up of each chain.
+        draws, chains : int
+            Kept draws of each chain, and how many of these.
+        tune : int, optional
+            Warm-up of each chain; 500 draws for ``"marginal"`` and 1000 else.
         cores : int, optional
             Chains at a time; as many as the machine allows by default.
         random_seed : int, optional
             The same seed gives the same draws.
         target_accept : float, optional
-            Between 0 and 1; nearer to 1 takes smaller steps. 0.9 for up to 500 random
-            effects, 0.8 beyond.
-        parameterization : {"noncentered", "centered"}
+            Between 0 and 1; nearer to 1 takes smaller steps. 0.85 for ``"marginal"``, else
+            0.9 for up to 500 random effects and 0.8 beyond.
+        parameterization : {"auto", "marginal", "noncentered", "centered"}
+            ``"marginal"`` samples SDs, correlations and sigma only, the effects integrated
+            out exactly and drawn afterwards; it needs a Gaussian response and normal or
+            flat priors of the fixed effects. ``"auto"`` takes it where it can; the
+            attribute ``parameterization_because`` of the datatree says what was chosen why.
         sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
         progressbar : bool
         prior_predictive, posterior_predictive : bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,18 +20,22 @@ from bayeslmm.errors import (
 )
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.names import corr_name, informative_rows, observed_name
+from bayeslmm.sampling.choose import Parameterization, choose
+from bayeslmm.sampling.drawn import Drawn
 from bayeslmm.sampling.linear import log_likelihood as pointwise_log_likelihood
 from bayeslmm.sampling.linear import predictive
+from bayeslmm.sampling.marginal import sample_marginal
 from bayeslmm.sampling.prior_draws import sample_prior
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayeslmm.pymc_model import Parameterization
-
 SAMPLERS = ("nutpie", "pymc", "numpyro", "blackjax")
 
 PRIOR_DRAWS = 1000
+
+TUNE_EVERYTHING = 1000
+"""Draws of adaptation, a chain, where everything is sampled."""
 
 LARGE = 1e9
 """Bytes above which the pointwise log likelihood is worth a word."""
@@ -42,37 +46,45 @@ def sample_posterior(
     priors: PriorSet,
     *,
     draws: int = 1000,
-    tune: int = 1000,
+    tune: int | None = None,
     chains: int = 4,
     cores: int | None = None,
     random_seed: int | None = None,
     target_accept: float | None = None,
-    parameterization: Parameterization = "noncentered",
+    parameterization: Parameterization = "auto",
     sampler: str = "nutpie",
     progressbar: bool = True,
     prior_predictive: bool = False,
     posterior_predictive: bool = False,
     log_likelihood: bool = True,
 ) -> xr.DataTree:
-    """Draw from the posterior of all parameters and effects by NUTS.
+    """Draw from the posterior of all parameters and effects.
 
     Parameters
     ----------
     design : Design
     priors : PriorSet
-    draws, tune : int
-        Draws kept and draws of adaptation, a chain.
+    draws : int
+        Draws kept, a chain.
+    tune : int, optional
+        Draws of adaptation, a chain; by default 500 for ``"marginal"`` and 1000 else.
     chains : int
     cores : int, optional
         Chains that run at the same time; the sampler decides by default.
     random_seed : int, optional
         The same seed gives the same draws. Without one a seed is drawn, and recorded.
     target_accept : float, optional
-        Between 0 and 1; nearer 1 means smaller steps. By default 0.9, since most mixed
-        models have a funnel somewhere; 0.8 above 500 effects, where steps are dear.
-    parameterization : {"noncentered", "centered"}
-        Centered samples far better where the data say much about each level; noncentered
-        where they say little, or an SD may be near 0.
+        Between 0 and 1; nearer 1 means smaller steps. By default 0.85 for
+        ``"marginal"``; else 0.9, since most mixed models have a funnel somewhere, and
+        0.8 above 500 effects, where steps are dear.
+    parameterization : {"auto", "marginal", "noncentered", "centered"}
+        ``"marginal"``: NUTS samples SDs, correlations and sigma only, with the fixed and
+        random effects integrated out, and the effects are drawn exactly given each draw:
+        no funnels, few parameters. For Gaussian responses with normal or flat priors of
+        the fixed effects. The others sample everything: centered does far better where
+        the data say much about each level; noncentered where they say little, or an SD
+        may be near 0. ``"auto"`` chooses, and says why in the attribute
+        ``parameterization_because``.
     sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
     progressbar : bool
     prior_predictive, posterior_predictive : bool
@@ -115,11 +127,64 @@ def sample_posterior(
         _announce_size(design, chains * draws)
     seed = _seed(random_seed)
     # streams of our own draws; the samplers see the seed itself
-    prior_rng, posterior_rng = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
+    prior_rng, posterior_rng, effects_rng = map(
+        np.random.default_rng, np.random.SeedSequence(seed).spawn(3)
+    )
     groups: dict[str, xr.Dataset] = {}
     if prior_predictive:
         groups.update(_prior_groups(design, priors, prior_rng))
 
+    plan = choose(design, priors, parameterization, sampler)
+    began = time.perf_counter()
+    common: dict[str, Any] = {
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "cores": cores,
+        "random_seed": seed,
+        "target_accept": target_accept,
+        "progressbar": progressbar,
+    }
+    if plan.parameterization == "marginal":
+        drawn = sample_marginal(design, priors, rng=effects_rng, **common)
+    else:
+        drawn = _sample_everything(design, priors, plan.parameterization, sampler, **common)
+    total_time = time.perf_counter() - began
+    groups = {**_posterior_groups(design, priors, drawn, log_likelihood), **groups}
+    if posterior_predictive:
+        values = predictive(design, drawn.variables, posterior_rng)
+        groups["posterior_predictive"] = _rows_group(design, values, chains)
+    settings = {
+        "sampler": sampler,
+        "inference_library": sampler,
+        "parameterization": plan.parameterization,
+        "parameterization_because": plan.because,
+        "random_seed": seed,
+        "draws": draws,
+        "tuning_steps": drawn.tune,
+        "chains": chains,
+        **drawn.options,
+        "sampling_time": drawn.sampling_time,
+        "total_time": total_time,
+    }
+    return _tree(design, priors, groups, settings)
+
+
+def _sample_everything(
+    design: Design,
+    priors: PriorSet,
+    parameterization: Literal["noncentered", "centered"],
+    sampler: str,
+    *,
+    draws: int,
+    tune: int | None,
+    chains: int,
+    cores: int | None,
+    random_seed: int,
+    target_accept: float | None,
+    progressbar: bool,
+) -> Drawn:
+    """NUTS on the PyMC model with all effects in it."""
     from bayeslmm.pymc_model import build_pymc_model
     from bayeslmm.pymc_model.run import nuts_options, run_nuts
 
@@ -135,31 +200,22 @@ def sample_posterior(
         model,
         sampler=sampler,
         draws=draws,
-        tune=tune,
+        tune=TUNE_EVERYTHING if tune is None else tune,
         chains=chains,
         cores=cores,
-        random_seed=seed,
+        random_seed=random_seed,
         options=options,
         progressbar=progressbar,
     )
-    total_time = time.perf_counter() - began
-    groups = {**_posterior_groups(design, priors, raw, log_likelihood), **groups}
-    if posterior_predictive:
-        values = predictive(design, _flat_draws(raw, design), posterior_rng)
-        groups["posterior_predictive"] = _rows_group(design, values, chains)
-    settings = {
-        "sampler": sampler,
-        "inference_library": sampler,
-        "parameterization": parameterization,
-        "random_seed": seed,
-        "draws": draws,
-        "tuning_steps": tune,
-        "chains": chains,
-        **options,
-        "sampling_time": float(raw.posterior.attrs.get("sampling_time", total_time)),
-        "total_time": total_time,
-    }
-    return _tree(design, priors, groups, settings)
+    spent = time.perf_counter() - began
+    return Drawn(
+        _flat_draws(raw, design),
+        raw.sample_stats.to_dataset(),
+        raw.posterior.sizes["chain"],
+        TUNE_EVERYTHING if tune is None else tune,
+        options,
+        float(raw.posterior.attrs.get("sampling_time", spent)),
+    )
 
 
 def _tree(
@@ -195,7 +251,7 @@ def _announce_size(design: Design, n_draws: int) -> None:
 
 
 def _posterior_groups(
-    design: Design, priors: PriorSet, raw: Any, log_likelihood: bool
+    design: Design, priors: PriorSet, drawn: Drawn, log_likelihood: bool
 ) -> dict[str, xr.Dataset]:
     from bayeslmm.sampling.record import (
         constant_dataset,
@@ -206,10 +262,10 @@ def _posterior_groups(
         variable_dims,
     )
 
-    flat, chains = _flat_draws(raw, design), raw.posterior.sizes["chain"]
+    flat, chains = drawn.variables, drawn.chains
     groups = {
         "posterior": draws_dataset(design, flat, variable_dims(design), chains),
-        "sample_stats": stats_dataset(raw.sample_stats.to_dataset()),
+        "sample_stats": stats_dataset(drawn.stats),
         "log_prior": draws_dataset(design, priors.log_prior(flat), log_prior_dims(design), chains),
         "observed_data": observed_dataset(design),
     }
@@ -270,9 +326,11 @@ def _seed(random_seed: int | None) -> int:
 
 
 def _check_arguments(
-    draws: int, tune: int, chains: int, cores: int | None, target_accept: float | None
+    draws: int, tune: int | None, chains: int, cores: int | None, target_accept: float | None
 ) -> None:
-    counts = {"draws": (draws, 1), "tune": (tune, 0), "chains": (chains, 1)}
+    counts = {"draws": (draws, 1), "chains": (chains, 1)}
+    if tune is not None:
+        counts["tune"] = (tune, 0)
     if cores is not None:
         counts["cores"] = (cores, 1)
     for name, (value, least) in counts.items():

@@ -1,10 +1,4 @@
-"""Posteriors against brms under the same priors (numbers, script and versions in brms/).
-
-Two Monte Carlo samples never agree exactly: the difference of each statistic is
-divided by the standard error of that difference. With z standard normal under
-agreement, one value beyond ``FAIL`` fails, and so does a share beyond ``ALERT``
-that chance does not explain.
-"""
+"""Posteriors against brms under the same priors (numbers, script and versions in brms/)."""
 
 from __future__ import annotations
 
@@ -15,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arviz_stats.base import array_stats
 
 import bayeslmm as bl
+from tests.posterior.agreement import check_agreement, statistics
 
 HERE = Path(__file__).parent / "brms"
-ALERT, FAIL = 3.0, 4.5
-MOST_ALERTS = 0.05
+WAYS = ("marginal", "noncentered")
 
 HALF_T_60 = bl.HalfStudentT(3, 60)
 HALF_T_25 = bl.HalfStudentT(3, 2.5)
@@ -53,15 +46,17 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 @cache
-def posterior(name: str) -> bl.PosteriorFit:
+def posterior(name: str, parameterization: Any) -> bl.PosteriorFit:
     m = MODELS[name]
     model = bl.Model(m["formula"], bl.load_dataset(m["data"]), priors=m["priors"])
-    return model.sample(random_seed=7, progressbar=False, **m["sample"])
+    return model.sample(
+        random_seed=7, progressbar=False, parameterization=parameterization, **m["sample"]
+    )
 
 
-def draws(name: str) -> dict[str, np.ndarray]:
+def draws(name: str, parameterization: str) -> dict[str, np.ndarray]:
     """Draws by brms's name of the parameter, each (chain, draw)."""
-    fit = posterior(name)
+    fit = posterior(name, parameterization)
     group = fit.datatree["posterior"]
 
     def of(variable: str, **at: Any) -> np.ndarray:
@@ -83,37 +78,20 @@ def draws(name: str) -> dict[str, np.ndarray]:
     return out
 
 
-def statistics(values: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Each statistic with its Monte Carlo standard error."""
-    mcse = array_stats.mcse
-    axes = {"chain_axis": 0, "draw_axis": 1}
-    out = {
-        "mean": (values.mean(), float(mcse(values, method="mean", **axes))),
-        "sd": (values.std(ddof=1), float(mcse(values, method="sd", **axes))),
-    }
-    for q in (5, 25, 50, 75, 95):
-        error = float(mcse(values, method="quantile", prob=q / 100, **axes))
-        out[f"q{q}"] = (float(np.quantile(values, q / 100)), error)
-    return out
-
-
+@pytest.mark.parametrize("parameterization", WAYS)
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_posterior_agrees_with_brms(name: str) -> None:
-    reference = json.loads((HERE / f"{name}.json").read_text())["parameters"]
-    ours = draws(name)
-    assert set(ours) == set(reference)
-    z = {
-        (parameter, statistic): (value - reference[parameter][statistic])
-        / np.hypot(error, reference[parameter][f"mcse_{statistic}"])
-        for parameter, values in ours.items()
-        for statistic, (value, error) in statistics(values).items()
+def test_posterior_agrees_with_brms(name: str, parameterization: str) -> None:
+    parameters = json.loads((HERE / f"{name}.json").read_text())["parameters"]
+    ours = {k: statistics(v) for k, v in draws(name, parameterization).items()}
+    theirs = {
+        k: {key: (v[key], v[f"mcse_{key}"]) for key in next(iter(ours.values()))}
+        for k, v in parameters.items()
     }
-    worst = max(z, key=lambda k: abs(z[k]))
-    assert abs(z[worst]) < FAIL, (worst, z[worst])
-    beyond = [k for k, v in z.items() if abs(v) > ALERT]
-    assert len(beyond) <= MOST_ALERTS * len(z), beyond
+    check_agreement(ours, theirs)
 
 
+@pytest.mark.parametrize("parameterization", WAYS)
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_chains_converged(name: str) -> None:
-    assert posterior(name).converged, posterior(name).diagnostics.words()
+def test_chains_converged(name: str, parameterization: str) -> None:
+    found = posterior(name, parameterization)
+    assert found.converged, found.diagnostics.words()

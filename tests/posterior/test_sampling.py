@@ -14,7 +14,10 @@ from bayeslmm.priors import LKJ, Flat, HalfNormal, Normal, resolve_priors
 from bayeslmm.sampling import check_convergence, sample, sample_posterior
 from tests.posterior.designs import make_design, slopes
 
-SHORT = {"draws": 200, "tune": 200, "chains": 2, "random_seed": 3, "progressbar": False}
+SHORT = {
+    "draws": 200, "tune": 200, "chains": 2, "random_seed": 3, "progressbar": False,
+    "parameterization": "noncentered",
+}  # fmt: skip
 
 
 def run(design, user=None, **options):

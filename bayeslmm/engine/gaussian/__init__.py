@@ -16,8 +16,9 @@ R         map of working coordinates, Z_level = Z_w R
 Files: `working` (coordinates), `crossproducts` (rows to sums), `criterion` (value and
 gradient at given T), `parameters` (vectors and matrices), `objective` (what is
 minimised), `information`, `newton`, `boundary`, `optimise` (how), `variances` (SDs and
-correlations), `estimate` (the record), `refit` and `small` (other
-responses of the same design).
+correlations), `estimate` (the record), `refit` (other responses of the same design),
+`small` (an evaluation in one compiled call), `marginal`, `densities` and `draws` (the
+posterior of the variance parameters, and of the effects given them).
 """
 
 from bayeslmm.engine.gaussian.estimate import (
@@ -26,9 +27,11 @@ from bayeslmm.engine.gaussian.estimate import (
     fit_gaussian,
     variance_uncertainty,
 )
+from bayeslmm.engine.gaussian.marginal import MarginalPosterior
 from bayeslmm.engine.gaussian.refit import Refitter
 
 __all__ = [
+    "MarginalPosterior",
     "Refitter",
     "conditional_covariances",
     "estimate_at",

@@ -26,13 +26,19 @@ from bayeslmm.engine.gaussian.criterion import Factorisation
 from bayeslmm.engine.gaussian.crossproducts import compute_crossproducts
 from bayeslmm.engine.gaussian.densities import density_codes, log_density
 from bayeslmm.engine.gaussian.draws import draw_effects
+from bayeslmm.engine.gaussian.estimate import fit_gaussian
 from bayeslmm.engine.gaussian.map_prior import fixed_prior
 from bayeslmm.engine.gaussian.objective import Objective
 from bayeslmm.engine.gaussian.parameters import Layout
-from bayeslmm.engine.gaussian.small import is_small, small_evaluate, small_problem
+from bayeslmm.engine.gaussian.small import is_small, small_draws, small_evaluate, small_problem
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.lkj import correlation_factor, partial_shapes
 from bayeslmm.priors.names import corr_name, effects_name, sd_name
+
+# SDs start at this share of the residual's at least.
+_LEAST = 0.1
+# Draws of effects made at once: bounds the memory of their noise.
+_CHUNK = 256
 
 
 class _Spec(NamedTuple):
@@ -159,6 +165,22 @@ class MarginalPosterior:
             x[n_sd + i] = math.atanh(float(np.clip(L[r, c] / left, -1 + 1e-12, 1 - 1e-12)))
         return x
 
+    def start(self) -> FloatArray:
+        """Coordinates near the mode: REML's SDs, none of them near zero, no correlation."""
+        e = fit_gaussian(self.design, "REML")
+        sds = []
+        for f, cov in zip(self.design.factors, e.covariances, strict=True):
+            size = np.sqrt((f.columns**2).mean(axis=0))
+            floor = _LEAST * e.sigma / np.where(size > 0, size, 1.0)
+            sds.append(np.maximum(np.sqrt(np.diag(cov)), floor))
+        bounds, at = self._spec.bounds, 0
+        for sd in sds:
+            for k in range(len(sd)):
+                sd[k] = _within(sd[k], *bounds[at])
+                at += 1
+        none = [np.eye(len(sd)) for sd in sds]
+        return self.coordinates(sds, none, _within(e.sigma, *bounds[at]))
+
     def constrained(self, x: FloatArray) -> dict[str, FloatArray]:
         """SDs, correlation matrices and sigma of draws, shape (S, size) to (S, ...)."""
         spec, out = self._spec, {}
@@ -204,13 +226,35 @@ class MarginalPosterior:
         for f in d.factors:
             out[effects_name(f.name)] = np.empty((len(x), f.n_levels, f.n_columns))
         Z_back = [maps.y_scale * np.linalg.inv(R).T for R in maps.Z_maps]
-        for s, row in enumerate(x):
-            factorised, sigma = self.factorise(row)
-            beta, effects = draw_effects(factorised, sigma, rng)
-            out["beta"][s] = back @ beta + shift
+        for first in range(0, len(x), _CHUNK):
+            piece = slice(first, first + _CHUNK)
+            beta, effects = self._draw_working(x[piece], rng)
+            out["beta"][piece] = beta @ back.T + shift
             for position, b in zip(self.cp.order, effects, strict=True):
-                out[effects_name(d.factors[position].name)][s] = b @ Z_back[position]
+                name = effects_name(d.factors[position].name)
+                out[name][piece] = b @ Z_back[position]
         return {k: v for k, v in out.items() if v.shape[-1]}
+
+    def _draw_working(
+        self, x: FloatArray, rng: np.random.Generator
+    ) -> tuple[FloatArray, list[FloatArray]]:
+        """Coefficients of the working columns, factors in the order of the cross-products."""
+        cp, q = self.cp, self.cp.q_rest
+        if self.small is None:
+            found = [draw_effects(*self.factorise(row), rng) for row in x]
+            beta = np.array([b for b, _ in found]).reshape(len(x), cp.p)
+            return beta, [np.array(e) for e in zip(*(e for _, e in found), strict=True)]
+        expanded = [_expand(row, self._spec) for row in x]
+        J, K = cp.levels[0], cp.widths[0]
+        rest, own = small_draws(
+            np.array([e[0] for e in expanded]),
+            np.array([e[4] for e in expanded]),
+            self.small,
+            rng.standard_normal((len(x), q + cp.p)),
+            rng.standard_normal((len(x), J, K)),
+        )
+        others = [rest[:, at].reshape(len(x), cp.levels[k], -1) for k, at in cp.remainder]
+        return rest[:, q:], [own, *others]
 
     def factorise(self, x: FloatArray) -> tuple[Factorisation, float]:
         """M at coordinates x, and sigma on the working scale."""
@@ -219,6 +263,13 @@ class MarginalPosterior:
         if f is None:
             raise FloatingPointError("M is not positive definite at a draw")
         return f, sigma
+
+
+def _within(value: float, low: float, high: float) -> float:
+    """The value, or the nearest that is clearly inside its bounds."""
+    if np.isfinite(high):
+        return float(np.clip(value, low + 0.05 * (high - low), high - 0.05 * (high - low)))
+    return float(max(value, 1.05 * low))
 
 
 def _names(design: Design, priors: PriorSet) -> tuple[str, ...]:

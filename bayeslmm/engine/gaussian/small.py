@@ -13,6 +13,7 @@ import numpy as np
 
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.blocks import (
+    draw_levels,
     eliminate,
     fold_directions,
     scale_entries,
@@ -313,3 +314,65 @@ def small_evaluate(x: FloatArray, given: SmallProblem, prior: float, curvature: 
             s = s / sigma2 - cross[a] * cross[d] / (sigma2 * r2)
             H[sequence[a], sequence[d]] = s
     return logdet, r2, G, R, H, u, v, C, L
+
+
+@kernel
+def small_draws(
+    thetas: FloatArray,
+    sigmas: FloatArray,
+    given: SmallProblem,
+    noise_rest: FloatArray,
+    noise: FloatArray,
+) -> Any:
+    """One draw of all effects given each row of variance parameters; as `draw_effects`.
+
+    Parameters
+    ----------
+    thetas, sigmas : ndarray, shapes (S, k), (S,)
+    given : SmallProblem
+    noise_rest, noise : ndarray, shapes (S, q + p), (S, J, K)
+        Independent N(0, 1).
+
+    Returns
+    -------
+    rest : ndarray, shape (S, q + p)
+        Coefficients of the remainder's columns, then the working fixed effects.
+    own : ndarray, shape (S, J, K)
+        Coefficients of the eliminated factor.
+    """
+    n_draws, mm = noise_rest.shape
+    J, K0, p = given.A.shape[0], given.A.shape[1], given.p
+    q, n_rest = mm - p, len(given.widths) - 1
+    rest, own = np.empty((n_draws, mm)), np.empty((n_draws, J, K0))
+    v, b, left, eps = np.empty(mm), np.empty(mm), np.empty((J, K0)), np.empty((J, K0))
+    for s in range(n_draws):
+        sigma = sigmas[s]
+        _, _, _, T0, Ts, _, L = small_factorise(thetas[s], given, sigma * sigma)
+        for i in range(mm - 1, -1, -1):
+            total = L[mm, i] + sigma * noise_rest[s, i]
+            for j in range(i + 1, mm):
+                total -= L[j, i] * v[j]
+            v[i] = total / L[i, i]
+            b[i] = v[i]
+        for f in range(n_rest):
+            K = given.widths[f]
+            for base in range(given.bounds[f], given.bounds[f + 1], K):
+                for r in range(K):
+                    total = 0.0
+                    for c in range(r + 1):
+                        total += Ts[f, r, c] * v[base + c]
+                    b[base + r] = total
+        for j in range(J):
+            for c in range(K0):
+                total = given.dense[j, p, c]
+                for a in range(p):
+                    total -= given.dense[j, a, c] * v[q + a]
+                left[j, c] = total
+                eps[j, c] = sigma * noise[s, j, c]
+        drawn = draw_levels(T0, given.A, given.start, given.column, given.value, left, b, eps)
+        for i in range(mm):
+            rest[s, i] = b[i]
+        for j in range(J):
+            for c in range(K0):
+                own[s, j, c] = drawn[j, c]
+    return rest, own

@@ -1,0 +1,145 @@
+"""The marginal way against sampling everything, and what a user meets of it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayeslmm as bl
+from bayeslmm.errors import ArgumentError
+from bayeslmm.sampling.choose import choose
+from tests.posterior.agreement import check_agreement, statistics
+
+
+def crossed_slopes() -> pd.DataFrame:
+    """Subjects and items with slopes of both, 400 rows."""
+    rng = np.random.default_rng(11)
+    n = 400
+    s, i, x = rng.integers(0, 20, n), rng.integers(0, 12, n), rng.normal(size=n)
+    y = 3 + x + rng.normal(0, 1.5, 20)[s] + rng.normal(0, 0.8, 20)[s] * x
+    y += rng.normal(0, 1, 12)[i] + rng.normal(0, 0.5, 12)[i] * x + rng.normal(0, 2, n)
+    return pd.DataFrame({"y": y, "x": x, "s": s, "i": i})
+
+
+MODELS: dict[str, tuple[str, Any]] = {
+    "crossed slopes": ("y ~ x + (x | s) + (x | i)", crossed_slopes),
+    "sleepstudy": ("Reaction ~ Days + (Days | Subject)", "sleepstudy"),
+    "Penicillin": ("diameter ~ 1 + (1 | plate) + (1 | sample)", "Penicillin"),
+    "Pastes": ("strength ~ 1 + (1 | batch/cask)", "Pastes"),
+    "cake": ("angle ~ recipe + temp + (1 | recipe:replicate)", "cake"),
+}
+EVERYTHING: dict[str, dict[str, Any]] = {
+    "crossed slopes": {"target_accept": 0.95},
+    "sleepstudy": {"target_accept": 0.95},
+    "Penicillin": {"parameterization": "centered", "target_accept": 0.95},
+    "Pastes": {"target_accept": 0.995},
+    "cake": {"target_accept": 0.95},
+}
+
+
+def model(name: str) -> bl.Model:
+    formula, data = MODELS[name]
+    return bl.Model(formula, data() if callable(data) else bl.load_dataset(data))
+
+
+def all_statistics(fit: bl.PosteriorFit) -> dict[str, Any]:
+    """Statistics of every parameter and of every tenth effect."""
+    out = {}
+    for name, array in fit.datatree["posterior"].data_vars.items():
+        values = array.to_numpy().reshape(*array.shape[:2], -1)
+        step = 10 if str(name).startswith("b_") else 1
+        for k in range(0, values.shape[2], step):
+            if np.ptp(values[..., k]) > 0:
+                out[f"{name}[{k}]"] = statistics(values[..., k])
+    return out
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n == "crossed slopes" else pytest.param(n, marks=pytest.mark.validate) for n in MODELS],
+)
+def test_it_agrees_with_sampling_everything(name):
+    options = {"parameterization": "noncentered"} | EVERYTHING[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        full = model(name).sample(
+            2000, 1500, random_seed=1, progressbar=False, log_likelihood=False, **options
+        )
+        marginal = model(name).sample(2000, random_seed=2, progressbar=False, log_likelihood=False)
+    assert marginal.datatree.attrs["parameterization"] == "marginal"
+    assert marginal.converged, marginal.diagnostics.words()
+    assert marginal.diagnostics.divergences == 0
+    check_agreement(all_statistics(marginal), all_statistics(full))
+
+
+def test_the_record_is_the_same_as_of_any_sampler():
+    options = {"random_seed": 3, "chains": 2, "draws": 100, "progressbar": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        m = model("crossed slopes")
+        ours = m.sample(parameterization="marginal", posterior_predictive=True, **options)
+        full = m.sample(parameterization="noncentered", tune=50, **options)
+    theirs, tree = full.datatree, ours.datatree
+    for group in ("posterior", "log_prior", "log_likelihood", "observed_data"):
+        mine = tree[group].to_dataset()
+        assert dict(mine.sizes) == dict(theirs[group].to_dataset().sizes)
+        assert {k: v.dims for k, v in mine.data_vars.items()} == {
+            k: v.dims for k, v in theirs[group].to_dataset().data_vars.items()
+        }
+    assert {"diverging", "tree_depth", "step_size", "lp"} <= set(tree["sample_stats"].data_vars)
+    assert np.isfinite(tree["posterior_predictive"]["y"].to_numpy()).all()
+    assert "marginal" in str(ours.summary())
+    again = m.sample(parameterization="marginal", **options).datatree
+    for name, array in tree["posterior"].data_vars.items():
+        np.testing.assert_array_equal(array, again["posterior"][name])
+
+
+def test_what_auto_chooses_and_why():
+    m = model("sleepstudy")
+    plan = choose(m.design, m.priors, "auto", "nutpie")
+    assert (plan.parameterization, plan.because) == (
+        "marginal",
+        "fixed and random effects integrate out exactly",
+    )
+    assert choose(m.design, m.priors, "auto", "pymc").parameterization == "noncentered"
+    heavy = bl.Model(m.formula.text, bl.load_dataset("sleepstudy"), priors={"beta": bl.StudentT(3)})
+    plan = choose(heavy.design, heavy.priors, "auto", "nutpie")
+    assert plan.parameterization == "noncentered"
+    assert plan.because == "a prior of a fixed effect is neither Normal nor Flat"
+    with pytest.raises(ArgumentError, match="neither Normal nor Flat"):
+        choose(heavy.design, heavy.priors, "marginal", "nutpie")
+    data = bl.load_dataset("InstEval").assign(y=lambda d: d["y"].astype(float))
+    large = bl.Model("y ~ service + (1 | s) + (1 | d)", data)
+    assert choose(large.design, large.priors, "auto", "nutpie").because == (
+        "1128 crossed random effects make an evaluation of the integral slow"
+    )
+
+
+@pytest.mark.parametrize(
+    "priors",
+    [
+        {"sd_Subject": bl.Uniform(0, 100), "sigma": bl.Uniform(5, 60)},
+        {"beta": bl.Flat(), "sd_Subject": bl.HalfCauchy(20), "corr_Subject": bl.LKJ(4)},
+        {"sd_Subject[Days]": bl.InverseGamma(3, 10), "sigma": bl.LogNormal(3, 0.5)},
+    ],
+)
+def test_every_kind_of_prior_samples(priors):
+    m = bl.Model("Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"), priors=priors)
+    fit = m.sample(300, random_seed=5, progressbar=False, log_likelihood=False)
+    assert fit.datatree.attrs["parameterization"] == "marginal"
+    assert fit.diagnostics.divergences == 0
+    sigma = fit.datatree["posterior"]["sigma"].to_numpy()
+    assert 20 < sigma.mean() < 32
+
+
+def test_without_random_terms_and_without_fixed_ones():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": rng.normal(size=60), "g": np.repeat(np.arange(12), 5)})
+    data["y"] = data["x"] + rng.normal(size=12)[data["g"]] + rng.normal(size=60)
+    for formula in ("y ~ x", "y ~ 0 + (1 | g)"):
+        fit = bl.Model(formula, data).sample(300, random_seed=5, progressbar=False)
+        assert fit.diagnostics.divergences == 0 and fit.diagnostics.rhat < 1.03
