@@ -29,7 +29,7 @@ def main(out: Path) -> None:
     print(fit.summary(), end="\n\n")
 
     # 24 rows a sample determine its effect well, so the sampler moves the effects themselves
-    posterior = model.sample(random_seed=20, parameterization="centered", progressbar=False)
+    posterior = model.sample(random_seed=20, progressbar=False)
     print(posterior.summary(), end="\n\n")
 
     both = bl.compare_estimates(fit, posterior)

@@ -23,7 +23,7 @@ def main(out: Path) -> None:
     fit = model.fit()
     print(fit.summary(), end="\n\n")
 
-    posterior = model.sample(random_seed=20, parameterization="centered", progressbar=False)
+    posterior = model.sample(random_seed=20, progressbar=False)
     print(posterior.summary(), end="\n\n")
 
     both = bl.compare_estimates(fit, posterior)

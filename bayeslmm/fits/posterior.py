@@ -179,6 +179,15 @@ class PosteriorFit(Fit):
         """Posterior SDs of the random effects by factor."""
         return effects_by_factor(self.design, [b.std(axis=0, ddof=1) for b in self._b])
 
+    @property
+    def random_effects_cov(self) -> dict[str, FloatArray]:
+        """Their posterior covariances, shape (levels, columns, columns), by factor."""
+        out = {}
+        for f, b in zip(self.design.factors, self._b, strict=True):
+            d = b - b.mean(axis=0)
+            out[f.name] = np.einsum("sja,sjb->jab", d, d) / max(len(b) - 1, 1)
+        return out
+
     # -- fit ----------------------------------------------------------------------
     @property
     def converged(self) -> bool:
