@@ -232,7 +232,7 @@ class Model:
         *,
         target_accept: float | None = None,
         parameterization: Literal["auto", "marginal", "noncentered", "centered"] = "auto",
-        sampler: Literal["nutpie", "pymc", "numpyro", "blackjax"] = "nutpie",
+        sampler: Literal["nutpie", "independence", "pymc", "numpyro", "blackjax"] = "nutpie",
         progressbar: bool = True,
         prior_predictive: bool = False,
         posterior_predictive: bool = False,
@@ -258,7 +258,10 @@ class Model:
             out exactly and drawn afterwards; it needs a Gaussian response and normal or
             flat priors of the fixed effects. ``"auto"`` takes it where it can; the
             attribute ``parameterization_because`` of the datatree says what was chosen why.
-        sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
+        sampler : {"nutpie", "independence", "pymc", "numpyro", "blackjax"}
+            ``"independence"`` proposes independently around the mode of the marginal
+            posterior and corrects by Metropolis steps: for few variance parameters and
+            thousands of crossed effects, where ``"auto"`` takes it.
         progressbar : bool
         prior_predictive, posterior_predictive : bool
             Add those groups to the result.

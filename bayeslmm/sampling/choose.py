@@ -11,9 +11,11 @@ from bayeslmm.priors import PriorSet
 
 Parameterization = Literal["auto", "marginal", "noncentered", "centered"]
 
-# Random effects outside the nested chain that an evaluation can factorise fast enough for
-# the thousands that NUTS asks for.
+# Random effects beside the largest factor's that an evaluation can factorise fast enough
+# for the thousands that NUTS asks for.
 MANY_EFFECTS = 400
+# Variance parameters in which an independent proposal still fits the posterior.
+FEW_PARAMETERS = 8
 # Rows a level from which, without a fit to tell, effects are taken to be well known.
 MANY_ROWS = 50
 
@@ -23,6 +25,7 @@ class Plan:
     """How a posterior will be sampled, and why."""
 
     parameterization: Literal["marginal", "noncentered", "centered"]
+    sampler: str
     because: str
 
 
@@ -49,16 +52,34 @@ def choose(design: Design, priors: PriorSet, asked: str, sampler: str) -> Plan:
             f'parameterization="marginal" cannot be: {obstacle}.',
             fix='parameterization="auto" chooses another',
         )
+    if sampler == "independence" and (obstacle or asked not in ("auto", "marginal")):
+        raise ArgumentError(
+            'sampler="independence" samples the marginal posterior'
+            + (f", and here {obstacle}." if obstacle else "."),
+            fix='parameterization="marginal"' if not obstacle else 'sampler="nutpie"',
+        )
     if asked != "auto":
-        return Plan(asked, "as asked")  # type: ignore[arg-type]
-    if not obstacle and (many := _effects_to_factorise(design)) > MANY_EFFECTS:
-        obstacle = f"{many} crossed random effects make an evaluation of the integral slow"
+        return Plan(asked, sampler, "as asked")  # type: ignore[arg-type]
+    exact = "fixed and random effects integrate out exactly"
     if not obstacle:
-        return Plan("marginal", "fixed and random effects integrate out exactly")
+        many = _effects_to_factorise(design)
+        if sampler == "independence" or many <= MANY_EFFECTS:
+            return Plan("marginal", sampler, exact)
+        obstacle = f"{many} crossed random effects make an evaluation of the integral slow"
+        parameters = sum(int(f.pattern.sum()) for f in design.factors) + 1
+        if parameters <= FEW_PARAMETERS:
+            return Plan("marginal", "independence", f"{exact}, and {obstacle}: few are enough")
+    return full_plan(design, sampler, obstacle)
+
+
+def full_plan(design: Design, sampler: str, because: str) -> Plan:
+    """The way to sample everything."""
     rows = min((design.n / f.n_levels for f in design.factors), default=0.0)
     if rows >= MANY_ROWS:
-        return Plan("centered", f"{obstacle}; every level has many rows ({rows:.0f} on average)")
-    return Plan("noncentered", obstacle)
+        return Plan(
+            "centered", sampler, f"{because}; every level has many rows ({rows:.0f} on average)"
+        )
+    return Plan("noncentered", sampler, because)
 
 
 def _obstacle(design: Design, priors: PriorSet, sampler: str) -> str:
@@ -67,7 +88,7 @@ def _obstacle(design: Design, priors: PriorSet, sampler: str) -> str:
         return "the response is not Gaussian with identity link"
     if priors.normal_beta() is None:
         return "a prior of a fixed effect is neither Normal nor Flat"
-    if sampler != "nutpie":
+    if sampler not in ("nutpie", "independence"):
         return f"{sampler} samples a PyMC model, with all effects in it"
     return ""
 

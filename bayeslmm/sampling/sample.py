@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -20,8 +20,9 @@ from bayeslmm.errors import (
 )
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.names import corr_name, informative_rows, observed_name
-from bayeslmm.sampling.choose import Parameterization, choose
+from bayeslmm.sampling.choose import Parameterization, Plan, choose
 from bayeslmm.sampling.drawn import Drawn
+from bayeslmm.sampling.independence import sample_independence
 from bayeslmm.sampling.linear import log_likelihood as pointwise_log_likelihood
 from bayeslmm.sampling.linear import predictive
 from bayeslmm.sampling.marginal import sample_marginal
@@ -30,7 +31,7 @@ from bayeslmm.sampling.prior_draws import sample_prior
 if TYPE_CHECKING:
     import xarray as xr
 
-SAMPLERS = ("nutpie", "pymc", "numpyro", "blackjax")
+SAMPLERS = ("nutpie", "independence", "pymc", "numpyro", "blackjax")
 
 PRIOR_DRAWS = 1000
 
@@ -85,7 +86,11 @@ def sample_posterior(
         the data say much about each level; noncentered where they say little, or an SD
         may be near 0. ``"auto"`` chooses, and says why in the attribute
         ``parameterization_because``.
-    sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
+    sampler : {"nutpie", "independence", "pymc", "numpyro", "blackjax"}
+        ``"independence"``: Metropolis steps between independent proposals from a split t
+        around the marginal posterior's mode, for few variance parameters and dear
+        evaluations. Attributes ``pareto_k`` and ``acceptance`` say how well it fits;
+        where it does not, NUTS takes over.
     progressbar : bool
     prior_predictive, posterior_predictive : bool
         Add the groups ``prior`` and ``prior_predictive`` (1000 draws), or
@@ -145,18 +150,31 @@ def sample_posterior(
         "target_accept": target_accept,
         "progressbar": progressbar,
     }
-    if plan.parameterization == "marginal":
+    drawn: Drawn | None = None
+    if plan.sampler == "independence":
+        drawn = sample_independence(
+            design,
+            priors,
+            draws=draws,
+            chains=chains,
+            random_seed=seed,
+            progressbar=progressbar,
+            rng=effects_rng,
+        )
+        if drawn is None:
+            plan = Plan("marginal", "nutpie", "no independent proposal fits the posterior")
+    if drawn is None and plan.parameterization == "marginal":
         drawn = sample_marginal(design, priors, rng=effects_rng, **common)
-    else:
-        drawn = _sample_everything(design, priors, plan.parameterization, sampler, **common)
+    elif drawn is None:
+        drawn = _sample_everything(design, priors, plan.parameterization, plan.sampler, **common)
     total_time = time.perf_counter() - began
     groups = {**_posterior_groups(design, priors, drawn, log_likelihood), **groups}
     if posterior_predictive:
         values = predictive(design, drawn.variables, posterior_rng)
         groups["posterior_predictive"] = _rows_group(design, values, chains)
     settings = {
-        "sampler": sampler,
-        "inference_library": sampler,
+        "sampler": plan.sampler,
+        "inference_library": "bayeslmm" if plan.sampler == "independence" else plan.sampler,
         "parameterization": plan.parameterization,
         "parameterization_because": plan.because,
         "random_seed": seed,
@@ -173,7 +191,7 @@ def sample_posterior(
 def _sample_everything(
     design: Design,
     priors: PriorSet,
-    parameterization: Literal["noncentered", "centered"],
+    parameterization: Literal["marginal", "noncentered", "centered"],
     sampler: str,
     *,
     draws: int,
@@ -189,10 +207,11 @@ def _sample_everything(
     from bayeslmm.pymc_model.run import nuts_options, run_nuts
 
     began = time.perf_counter()
-    model = build_pymc_model(design, priors, parameterization=parameterization)
+    way = cast('Literal["noncentered", "centered"]', parameterization)
+    model = build_pymc_model(design, priors, parameterization=way)
     options = nuts_options(
         sampler=sampler,
-        parameterization=parameterization,
+        parameterization=way,
         n_effects=design.q,
         target_accept=target_accept,
     )
@@ -355,7 +374,7 @@ def _check_sampler(sampler: str) -> None:
             found=repr(sampler),
             fix=f"did you mean `{near}`?" if near else f"use one of {', '.join(SAMPLERS)}",
         )
-    if importlib.util.find_spec(sampler) is None:
+    if sampler != "independence" and importlib.util.find_spec(sampler) is None:
         raise MissingDependencyError(
             f"the sampler `{sampler}` is not installed.",
             fix=f'pip install "bayeslmm[{sampler}]", or use sampler="nutpie"',

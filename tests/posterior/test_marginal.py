@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import pandas as pd
 import pytest
 
 import bayeslmm as bl
+from bayeslmm.engine.gaussian import MarginalPosterior
 from bayeslmm.errors import ArgumentError
 from bayeslmm.sampling.choose import choose
+from bayeslmm.sampling.independence import Proposal, find_proposal, metropolis
 from tests.posterior.agreement import check_agreement, statistics
 
 
@@ -114,9 +117,9 @@ def test_what_auto_chooses_and_why():
         choose(heavy.design, heavy.priors, "marginal", "nutpie")
     data = bl.load_dataset("InstEval").assign(y=lambda d: d["y"].astype(float))
     large = bl.Model("y ~ service + (1 | s) + (1 | d)", data)
-    assert choose(large.design, large.priors, "auto", "nutpie").because == (
-        "1128 crossed random effects make an evaluation of the integral slow"
-    )
+    plan = choose(large.design, large.priors, "auto", "nutpie")
+    assert (plan.parameterization, plan.sampler) == ("marginal", "independence")
+    assert "1128 crossed random effects make an evaluation of the integral slow" in plan.because
 
 
 @pytest.mark.parametrize(
@@ -143,3 +146,60 @@ def test_without_random_terms_and_without_fixed_ones():
     for formula in ("y ~ x", "y ~ 0 + (1 | g)"):
         fit = bl.Model(formula, data).sample(300, random_seed=5, progressbar=False)
         assert fit.diagnostics.divergences == 0 and fit.diagnostics.rhat < 1.03
+
+
+@pytest.mark.parametrize("name", ["cake", "sleepstudy", "Penicillin"])
+def test_independence_agrees_with_nuts(name):
+    options = {"progressbar": False, "log_likelihood": False}
+    m = model(name)
+    nuts = m.sample(3000, random_seed=4, parameterization="marginal", **options)
+    other = m.sample(6000, random_seed=5, sampler="independence", **options)
+    attrs = other.datatree.attrs
+    assert attrs["sampler"] == "independence" and attrs["parameterization"] == "marginal"
+    assert attrs["pareto_k"] < 0.7 and attrs["acceptance"] > 0.6
+    assert other.converged, other.diagnostics.words()
+    check_agreement(all_statistics(other), all_statistics(nuts))
+
+
+def test_metropolis_leaves_the_target_as_it_is():
+    """A narrow normal from a wide one: moments, and acceptance as simulated directly."""
+    rng = np.random.default_rng(6)
+    x = 2.0 * rng.normal(size=4 * 20_001)
+    log_weights = -0.5 * x**2 + 0.5 * (x / 2.0) ** 2
+    kept, chance = metropolis(log_weights, 4, rng)
+    draws = x[kept]
+    for value, expected, spread in ((draws.mean(), 0.0, 1.0), ((draws**2).mean(), 1.0, 1.5)):
+        assert abs(value - expected) < 4.5 * spread / np.sqrt(80_000 / 3)
+    moved = (np.diff(kept, axis=1) != 0).mean()
+    assert chance.mean() == pytest.approx(moved, abs=0.01)
+
+
+def test_a_poor_proposal_hands_over_to_nuts(monkeypatch):
+    """A proposal ten times too narrow is found out by its Pareto k."""
+    m = model("sleepstudy")
+    good = find_proposal(MarginalPosterior(m.design, m.priors))
+    narrow = replace(good, up=good.up / 10, down=good.down / 10)
+    monkeypatch.setattr("bayeslmm.sampling.independence.find_proposal", lambda _: narrow)
+    fit = m.sample(200, random_seed=1, sampler="independence", progressbar=False)
+    assert fit.datatree.attrs["sampler"] == "nutpie"
+    assert "no independent proposal" in fit.datatree.attrs["parameterization_because"]
+
+
+def test_the_density_of_a_proposal_is_normalised():
+    rng = np.random.default_rng(8)
+    axes = np.linalg.qr(rng.normal(size=(2, 2)))[0]
+    q = Proposal(np.array([0.3, -1.0]), axes, np.array([0.5, 0.2]), np.array([0.9, 0.1]))
+    x, density = q.sample(200_000, rng)
+    # E 1/q(x) over a box is its area
+    inside = (np.abs((x - q.mode) @ axes) < [0.5, 0.1]).all(axis=1)
+    area, errors = inside / np.exp(density), 0.0
+    errors = area.std() / np.sqrt(len(x))
+    assert abs(area.mean() - 4 * 0.5 * 0.1) < 4.5 * errors
+
+
+def test_independence_is_for_the_marginal_posterior_only():
+    data = pd.DataFrame({"y": [0, 1] * 20, "g": np.repeat(np.arange(8), 5)})
+    with pytest.raises(ArgumentError, match="not Gaussian"):
+        bl.Model("y ~ 1 + (1 | g)", data, family="bernoulli").sample(sampler="independence")
+    with pytest.raises(ArgumentError, match="samples the marginal posterior"):
+        model("sleepstudy").sample(sampler="independence", parameterization="centered")

@@ -217,23 +217,71 @@ class MarginalPosterior:
         dict of ndarray
             ``beta`` (S, p) and, by factor of the design, ``b_<factor>`` (S, J, K).
         """
-        maps, d = self.cp.coordinates, self.design
-        back = maps.y_scale * np.linalg.inv(maps.X_map)
-        shift = np.zeros(d.p)
-        if d.has_intercept:
-            shift[d.fixed_names.index("Intercept")] = maps.y_shift
-        out = {"beta": np.empty((len(x), d.p))}
-        for f in d.factors:
-            out[effects_name(f.name)] = np.empty((len(x), f.n_levels, f.n_columns))
-        Z_back = [maps.y_scale * np.linalg.inv(R).T for R in maps.Z_maps]
+        out = self._empty(len(x))
         for first in range(0, len(x), _CHUNK):
             piece = slice(first, first + _CHUNK)
-            beta, effects = self._draw_working(x[piece], rng)
-            out["beta"][piece] = beta @ back.T + shift
-            for position, b in zip(self.cp.order, effects, strict=True):
-                name = effects_name(d.factors[position].name)
-                out[name][piece] = b @ Z_back[position]
+            self._place(out, piece, *self._draw_working(x[piece], rng))
         return {k: v for k, v in out.items() if v.shape[-1]}
+
+    @one_blas_thread
+    def evaluate_and_draw(
+        self, x: FloatArray, rng: np.random.Generator, *, progressbar: bool = False
+    ) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """Log posterior at each row of x and one draw of the effects, of one factorisation.
+
+        Returns
+        -------
+        values : ndarray, shape (S,)
+            -inf outside; the draw is then zero.
+        draws : dict of ndarray
+            As `draw` gives them.
+        """
+        if self.small is not None:
+            values = np.array([self(row)[0] for row in x])
+            inside, out = np.isfinite(values), self._empty(len(x))
+            for name, drawn in self.draw(x[inside], rng).items():
+                out[name][inside] = drawn
+            return values, {k: v for k, v in out.items() if v.shape[-1]}
+        from rich.progress import track
+
+        values, out = np.full(len(x), -np.inf), self._empty(len(x))
+        rows = track(range(len(x)), "evaluating", disable=not progressbar, transient=True)
+        for s in rows:
+            theta, _, _, _, sigma, log_prior, _ = _expand(x[s], self._spec)
+            if not np.isfinite(log_prior):
+                continue
+            f = self.objective.factorise(self.layout.unpack(theta), sigma)
+            if f is None or not f.r2 > 0.0:
+                continue
+            deviance = self.objective.deviance(f, sigma) - self.objective.constant
+            values[s] = log_prior + self._constant - 0.5 * deviance
+            beta, effects = draw_effects(f, sigma, rng)
+            self._place(out, slice(s, s + 1), beta[None], [e[None] for e in effects])
+        return values, {k: v for k, v in out.items() if v.shape[-1]}
+
+    def _empty(self, n: int) -> dict[str, FloatArray]:
+        out = {"beta": np.zeros((n, self.design.p))}
+        for f in self.design.factors:
+            out[effects_name(f.name)] = np.zeros((n, f.n_levels, f.n_columns))
+        return out
+
+    def _place(
+        self,
+        out: dict[str, FloatArray],
+        piece: slice,
+        beta: FloatArray,
+        effects: list[FloatArray],
+    ) -> None:
+        """Put working coefficients, factors in the order of the cross-products, into ``out``."""
+        maps, d = self.cp.coordinates, self.design
+        out["beta"][piece] = beta @ (maps.y_scale * np.linalg.inv(maps.X_map)).T
+        if d.has_intercept:
+            out["beta"][piece, d.fixed_names.index("Intercept")] += maps.y_shift
+        for position, b in zip(self.cp.order, effects, strict=True):
+            R = maps.Z_maps[position]
+            out[effects_name(d.factors[position].name)][piece] = (
+                b @ (maps.y_scale * np.linalg.inv(R)).T
+            )
 
     def _draw_working(
         self, x: FloatArray, rng: np.random.Generator

@@ -1,0 +1,157 @@
+"""Independence sampling: few variance parameters whose posterior is dear to evaluate.
+
+A split Student t around the mode, wider on the side where the posterior falls slowly,
+proposes; Metropolis steps correct it, so the draws are of the posterior whatever the
+proposal. Every proposal is one factorisation, which also gives its draw of the effects.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.optimize import minimize
+from scipy.special import gammaln
+
+from bayeslmm.arrays import FloatArray, IntArray
+from bayeslmm.design.design import Design
+from bayeslmm.engine.gaussian import MarginalPosterior
+from bayeslmm.priors import PriorSet
+from bayeslmm.sampling.drawn import Drawn
+
+# Degrees of freedom of the proposal: tails heavier than any posterior's in logs of SDs.
+_TAILS = 6.0
+# Widths are found this many SDs from the mode, and never differ more than this from them.
+_FAR, _MOST = 1.5, 3.0
+# Pareto k above which importance weights of the proposal have no finite variance to speak of.
+LARGEST_K = 0.7
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Proposal:
+    """A product of split t distributions along the axes of the Hessian.
+
+    ``mode`` (size,); ``axes`` (size, size), in columns; ``up``, ``down`` (size,): scale on
+    either side of the mode.
+    """
+
+    mode: FloatArray
+    axes: FloatArray
+    up: FloatArray
+    down: FloatArray
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """Draws (n, size) and their log densities (n,)."""
+        size = len(self.mode)
+        t = np.abs(rng.standard_t(_TAILS, (n, size)))
+        upward = rng.uniform(size=(n, size)) < self.up / (self.up + self.down)
+        z = np.where(upward, t * self.up, -t * self.down)
+        density = -0.5 * (_TAILS + 1.0) * np.log1p(t**2 / _TAILS)
+        density += gammaln(0.5 * (_TAILS + 1.0)) - gammaln(0.5 * _TAILS)
+        density += np.log(2.0) - 0.5 * np.log(_TAILS * np.pi) - np.log(self.up + self.down)
+        return self.mode + z @ self.axes.T, density.sum(axis=1)
+
+
+def find_proposal(posterior: MarginalPosterior) -> Proposal | None:
+    """Mode, Hessian and skewness of a posterior; None where it has no proper mode."""
+
+    def objective(x: FloatArray) -> tuple[float, FloatArray]:
+        value, slope = posterior(x)
+        return (-value, -slope) if np.isfinite(value) else (1e300, np.zeros_like(x))
+
+    found: Any = minimize(objective, posterior.start(), jac=True, method="L-BFGS-B")
+    mode = np.asarray(found.x, dtype=np.float64)
+    h = 1e-3
+    H = np.empty((posterior.size, posterior.size))
+    for k, step in enumerate(h * np.eye(posterior.size)):
+        H[k] = (posterior(mode - step)[1] - posterior(mode + step)[1]) / (2.0 * h)
+    H = (H + H.T) / 2.0
+    if not np.isfinite(H).all():
+        return None
+    mode = mode + np.linalg.lstsq(H, posterior(mode)[1], rcond=None)[0].clip(-0.1, 0.1)
+    values, axes = np.linalg.eigh(H)
+    if values[0] <= 1e-8 * values[-1]:
+        return None
+    sd, peak = 1.0 / np.sqrt(values), posterior(mode)[0]
+    widths = np.empty((2, posterior.size))
+    for side, sign in enumerate((1.0, -1.0)):
+        for k in range(posterior.size):
+            drop = peak - posterior(mode + sign * _FAR * sd[k] * axes[:, k])[0]
+            wider = _FAR / np.sqrt(2.0 * drop) if np.isfinite(drop) and drop > 0 else _MOST
+            widths[side, k] = sd[k] * np.clip(wider, 1.0 / _MOST, _MOST)
+    return Proposal(mode, axes, widths[0], widths[1])
+
+
+def metropolis(
+    log_weights: FloatArray, chains: int, rng: np.random.Generator
+) -> tuple[IntArray, FloatArray]:
+    """Independence Metropolis over proposals in their order, chain after chain.
+
+    Parameters
+    ----------
+    log_weights : ndarray, shape (chains * (draws + 1),)
+        Log posterior less log proposal density; the first of each chain is where it starts.
+
+    Returns
+    -------
+    kept : ndarray, shape (chains, draws)
+        Position of the proposal each chain is at.
+    accepted : ndarray, shape (chains, draws)
+        Probability with which each step was accepted.
+    """
+    weights = log_weights.reshape(chains, -1)
+    n = weights.shape[1] - 1
+    kept, chance = np.empty((chains, n), dtype=np.int64), np.empty((chains, n))
+    at = np.zeros(chains, dtype=np.int64)
+    every = np.arange(chains)
+    uniform = rng.uniform(size=(chains, n))
+    for step in range(n):
+        gain = weights[:, step + 1] - weights[every, at]
+        chance[:, step] = np.exp(np.minimum(np.nan_to_num(gain, nan=-np.inf), 0.0))
+        at = np.where(uniform[:, step] < chance[:, step], step + 1, at)
+        kept[:, step] = every * (n + 1) + at
+    return kept, chance
+
+
+def sample_independence(
+    design: Design,
+    priors: PriorSet,
+    *,
+    draws: int,
+    chains: int,
+    random_seed: int,
+    progressbar: bool,
+    rng: np.random.Generator,
+) -> Drawn | None:
+    """Sample a posterior by independence Metropolis; None where the proposal does not fit it."""
+    array_stats: Any = import_module("arviz_stats.base").array_stats
+    began = time.perf_counter()
+    posterior = MarginalPosterior(design, priors)
+    proposal = find_proposal(posterior)
+    if proposal is None:
+        return None
+    generator = np.random.default_rng(random_seed)
+    x, density = proposal.sample(chains * (draws + 1), generator)
+    log_posterior, effects = posterior.evaluate_and_draw(x, rng, progressbar=progressbar)
+    log_weights = np.where(np.isfinite(log_posterior), log_posterior - density, -np.inf)
+    # it takes log likelihoods to leave out, the negatives of log weights
+    k = float(array_stats.psislw(-log_weights[np.isfinite(log_weights)])[1])
+    if k > LARGEST_K:
+        return None
+    kept, chance = metropolis(log_weights, chains, generator)
+    flat = kept.ravel()
+    variables = {**posterior.constrained(x[flat]), **{n: v[flat] for n, v in effects.items()}}
+    dims = ("chain", "draw")
+    stats = xr.Dataset(
+        {
+            "acceptance_rate": (dims, chance),
+            "lp": (dims, log_posterior[kept]),
+            "diverging": (dims, np.zeros(kept.shape, dtype=bool)),
+        }
+    )
+    options = {"pareto_k": k, "acceptance": float(chance.mean())}
+    return Drawn(variables, stats, chains, 0, options, time.perf_counter() - began)
