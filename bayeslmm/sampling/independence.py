@@ -2,7 +2,8 @@
 
 A split Student t around the mode, wider on the side where the posterior falls slowly,
 proposes; Metropolis steps correct it, so the draws are of the posterior whatever the
-proposal. Every proposal is one factorisation, which also gives its draw of the effects.
+proposal. Where a proposal costs a large factorisation, that also gives its draw of the
+effects.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from bayeslmm.sampling.drawn import Drawn
 _TAILS = 6.0
 # Widths are found this many SDs from the mode, and never differ more than this from them.
 _FAR, _MOST = 1.5, 3.0
+# Proposals to a kept draw where they cost microseconds: draws are then next to independent.
+_CHEAP_PROPOSALS = 4
 # Pareto k above which importance weights of the proposal have no finite variance to speak of.
 LARGEST_K = 0.7
 
@@ -93,14 +96,14 @@ def metropolis(
 
     Parameters
     ----------
-    log_weights : ndarray, shape (chains * (draws + 1),)
+    log_weights : ndarray, shape (chains * (steps + 1),)
         Log posterior less log proposal density; the first of each chain is where it starts.
 
     Returns
     -------
-    kept : ndarray, shape (chains, draws)
+    kept : ndarray, shape (chains, steps)
         Position of the proposal each chain is at.
-    accepted : ndarray, shape (chains, draws)
+    chance : ndarray, shape (chains, steps)
         Probability with which each step was accepted.
     """
     weights = log_weights.reshape(chains, -1)
@@ -135,23 +138,33 @@ def sample_independence(
     if proposal is None:
         return None
     generator = np.random.default_rng(random_seed)
-    x, density = proposal.sample(chains * (draws + 1), generator)
-    log_posterior, effects = posterior.evaluate_and_draw(x, rng, progressbar=progressbar)
+    cheap = posterior.small is not None
+    thin = _CHEAP_PROPOSALS if cheap else 1
+    x, density = proposal.sample(chains * (draws * thin + 1), generator)
+    if cheap:
+        log_posterior = np.array([posterior(row)[0] for row in x])
+    else:
+        log_posterior, effects = posterior.evaluate_and_draw(x, rng, progressbar=progressbar)
     log_weights = np.where(np.isfinite(log_posterior), log_posterior - density, -np.inf)
     # it takes log likelihoods to leave out, the negatives of log weights
     k = float(array_stats.psislw(-log_weights[np.isfinite(log_weights)])[1])
     if k > LARGEST_K:
         return None
     kept, chance = metropolis(log_weights, chains, generator)
+    kept, acceptance = kept[:, thin - 1 :: thin], float(chance.mean())
     flat = kept.ravel()
-    variables = {**posterior.constrained(x[flat]), **{n: v[flat] for n, v in effects.items()}}
+    if cheap:
+        effects = posterior.draw(x[flat], rng)
+    else:
+        effects = {name: values[flat] for name, values in effects.items()}
+    variables = {**posterior.constrained(x[flat]), **effects}
     dims = ("chain", "draw")
     stats = xr.Dataset(
         {
-            "acceptance_rate": (dims, chance),
+            "acceptance_rate": (dims, chance[:, thin - 1 :: thin]),
             "lp": (dims, log_posterior[kept]),
             "diverging": (dims, np.zeros(kept.shape, dtype=bool)),
         }
     )
-    options = {"pareto_k": k, "acceptance": float(chance.mean())}
+    options = {"pareto_k": k, "acceptance": acceptance}
     return Drawn(variables, stats, chains, 0, options, time.perf_counter() - began)

@@ -236,12 +236,6 @@ class MarginalPosterior:
         draws : dict of ndarray
             As `draw` gives them.
         """
-        if self.small is not None:
-            values = np.array([self(row)[0] for row in x])
-            inside, out = np.isfinite(values), self._empty(len(x))
-            for name, drawn in self.draw(x[inside], rng).items():
-                out[name][inside] = drawn
-            return values, {k: v for k, v in out.items() if v.shape[-1]}
         from rich.progress import track
 
         values, out = np.full(len(x), -np.inf), self._empty(len(x))
