@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
@@ -40,15 +41,48 @@ def one_blas_thread[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
     The matrices of a fit are too small to gain much from more, threads of BLAS that wait
     for one another cost a multiple where the machine is busy, and the last digits would
-    depend on their number.
+    depend on their number. The number belongs to the process: the first of several callers
+    sets it, and the last gives back what the first found.
     """
 
     @wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _blas().limit(limits=1):
+        _enter()
+        try:
             return function(*args, **kwargs)
+        finally:
+            _leave()
 
     return limited
+
+
+_lock = threading.Lock()
+_inside = 0
+_before: list[int] = []
+
+
+def _enter() -> None:
+    global _inside
+    with _lock:
+        if _inside == 0:
+            _before[:] = [library.num_threads for library in _blas().lib_controllers]
+        _inside += 1
+        _set_threads([1] * len(_before))
+
+
+def _leave() -> None:
+    global _inside
+    with _lock:
+        _inside -= 1
+        if _inside == 0:
+            _set_threads(_before)
+
+
+def _set_threads(numbers: list[int]) -> None:
+    for library, number in zip(_blas().lib_controllers, numbers, strict=True):
+        library.set_num_threads(number)
+        # else threadpoolctl (from 3.8) lets no other Python thread change it
+        getattr(library, "clear_controlling_thread", lambda: None)()
 
 
 @cache

@@ -262,7 +262,8 @@ class PointFit(Fit):
         Notes
         -----
         Cross-products of the columns are reused, and searches start from this fit, so a
-        batch costs a small part of as many fits. Singular refits are not announced.
+        batch costs a small part of as many fits. Singular refits are not announced; failed
+        ones have NaN, and ``status`` says how each ended.
         """
         values = checked_response(self.design, y)
         if values.ndim == 1:
@@ -278,6 +279,7 @@ class PointFit(Fit):
             fe_params=pd.DataFrame(batch.beta, columns=list(self.design.fixed_names)),
             variances=pd.DataFrame(batch.variances, columns=list(self.estimate.variance_names)),
             llf=pd.Series(batch.loglik, name="llf"),
+            status=pd.Series([s.name for s in batch.status], name="status"),
         )
 
     @cached_property

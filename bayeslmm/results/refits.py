@@ -20,14 +20,17 @@ class Refits:
         SDs, correlations (NaN where an SD is zero) and sigma.
     llf : Series
         Log likelihood, restricted for REML.
+    status : Series
+        Names of `FitStatus`; a row that FAILED is NaN in the other tables.
     """
 
     fe_params: pd.DataFrame
     variances: pd.DataFrame
     llf: pd.Series[Any]
+    status: pd.Series[Any]
 
     def __len__(self) -> int:
         return len(self.llf)
 
     def __repr__(self) -> str:
-        return f"Refits of {len(self)} responses: .fe_params, .variances, .llf"
+        return f"Refits of {len(self)} responses: .fe_params, .variances, .llf, .status"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bayeslmm as bl
+from tests.oracle.designs import CASES
 
 MODELS = [
     ("Reaction ~ Days + (Days | Subject)", "sleepstudy"),
@@ -82,3 +83,22 @@ def test_refused() -> None:
         fit.refit(fit.design.y[:-1])
     with pytest.raises(bl.BayeslmmError, match="missing or infinite"):
         fit.refit(np.full(180, np.nan))
+
+
+def test_a_response_without_residual_is_refused_alone_and_blank_in_a_batch():
+    fit = CASES["crossed"].model().fit()
+    x = fit.design.X[:, 1]
+    with pytest.raises(bl.FitError, match="reproduces the response exactly"):
+        fit.refit(2 * x + 1)
+    batch = fit.refit(np.column_stack([fit.design.y, 2 * x + 1]))
+    assert batch.status.tolist() == [fit.status.name, "FAILED"]
+    assert batch.llf[0] == pytest.approx(fit.llf, rel=1e-10)
+    assert np.isnan(batch.llf[1]) and batch.fe_params.loc[1].isna().all()
+    assert batch.variances.loc[1].isna().all()
+
+
+def test_what_the_data_cannot_tell_apart_is_flat():
+    table = CASES["crossed"].table().assign(again=lambda t: t["g"], k=2.0)
+    for formula in ("y ~ x + (1 | g) + (1 | again)", "y ~ x + (1 + k || g)"):
+        with pytest.warns(bl.ConvergenceWarning):
+            assert bl.fit(formula, table).status.name == "FLAT"

@@ -80,6 +80,6 @@ def density_codes(
         low, high = prior.bounds
         bounds[i] = max(low, 0.0), high
         inside = 0.5 * (bounds[i, 0] + high) if np.isfinite(high) else 1.0
-        moving, _ = log_density.py_func(codes[i], *arguments[i], inside)
+        moving, _ = log_density(int(codes[i]), *arguments[i], inside)
         constant += float(prior.logpdf(inside)) - moving
     return codes, arguments, bounds, constant

@@ -66,7 +66,7 @@ def fit_gaussian(
     objective = _objective(design, method, priors)
     optimum = minimise(objective, joint=method == "MAP")
     estimate = assemble(design, objective, method, optimum)
-    _check_sigma(estimate, objective.cp)
+    check_sigma(estimate, objective.cp)
     return estimate
 
 
@@ -168,7 +168,7 @@ def _objective(design: Design, method: Method, priors: PriorSet | None) -> Objec
             fix="simplify the fixed part, or bring more data",
         )
     cp = compute_crossproducts(design)
-    _check_residual(cp)
+    check_residual(cp)
     layout = Layout.of(design, cp.coordinates)
     if method != "MAP":
         return Objective(cp, layout, reml=method == "REML")
@@ -183,19 +183,24 @@ def _objective(design: Design, method: Method, priors: PriorSet | None) -> Objec
     )
 
 
-def _check_residual(cp: CrossProducts) -> None:
+def check_residual(cp: CrossProducts) -> None:
     """Refuse a response that the fixed columns reproduce to rounding."""
-    Xy = cp.S[cp.q_rest :, cp.q_rest :]
-    X, y = Xy[:-1, :-1], Xy[:-1, -1]
-    rest = Xy[-1, -1] - (y @ np.linalg.solve(X, y) if len(y) else 0.0)
-    if rest <= 1e-13 * Xy[-1, -1]:
+    if not has_residual(cp):
         raise FitError(
             "the fixed part reproduces the response exactly: there is no residual to model.",
             fix="check whether a predictor is the response itself, rescaled",
         )
 
 
-def _check_sigma(estimate: Estimate, cp: CrossProducts) -> None:
+def has_residual(cp: CrossProducts) -> bool:
+    """Whether the fixed columns leave more of the response than rounding."""
+    Xy = cp.S[cp.q_rest :, cp.q_rest :]
+    X, y = Xy[:-1, :-1], Xy[:-1, -1]
+    rest = Xy[-1, -1] - (y @ np.linalg.solve(X, y) if len(y) else 0.0)
+    return bool(rest > 1e-13 * Xy[-1, -1])
+
+
+def check_sigma(estimate: Estimate, cp: CrossProducts) -> None:
     """Refuse a search that failed because sigma ran to zero."""
     if estimate.status is FitStatus.FAILED and estimate.sigma < 1e-6 * cp.coordinates.y_scale:
         raise FitError(

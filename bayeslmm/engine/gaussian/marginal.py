@@ -64,7 +64,6 @@ class _Spec(NamedTuple):
     entry_factor: IntArray
     entry_row: IntArray
     entry_column: IntArray
-    entry_block: IntArray
     scale: float
 
 
@@ -354,12 +353,12 @@ def _spec(design: Design, priors: PriorSet, layout: Layout, scale: float) -> tup
     maps = np.zeros((len(widths), K, K))
     for k, R in enumerate(layout.maps):
         maps[k, : len(R), : len(R)] = R
-    factor, row, column, term = layout.entries
+    factor, row, column, _ = layout.entries
     return (
         _Spec(
             np.array([0, *np.cumsum(widths)], dtype=np.int64), codes, arguments, bounds,
             of, rows, columns, block, np.array(shapes),
-            maps, factor, row, column, term, scale,
+            maps, factor, row, column, scale,
         ),
         constant,
     )  # fmt: skip
@@ -422,7 +421,9 @@ def _expand(x: FloatArray, spec: _Spec) -> Any:
     Ts = np.zeros((n_factors, K_max, K_max))
     lower = np.zeros((n_factors, K_max, K_max))
     mapped, square = np.zeros((K_max, K_max)), np.zeros((K_max, K_max))
-    inside = sigma > 0.0 and sigma < np.inf
+    # its square must be a number too
+    square_w = (sigma / spec.scale) ** 2
+    inside = square_w > 0.0 and square_w < np.inf
     for f in range(n_factors):
         K = spec.sd_start[f + 1] - spec.sd_start[f]
         for a in range(K):

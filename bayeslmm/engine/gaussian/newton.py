@@ -9,10 +9,12 @@ import numpy as np
 from scipy.linalg import lapack
 
 from bayeslmm.arrays import BoolArray, FloatArray, IntArray
-from bayeslmm.engine.gaussian.objective import Point
+from bayeslmm.engine.gaussian.objective import Point, gradient_differences
 
 type Criterion = Callable[[FloatArray], Point]
 
+# Curvature far below this one is rounding: the criterion does not depend on the entry.
+NOTHING = 1e-2
 # Newton decrement (in units of the deviance) below which nothing is left to gain.
 DECREMENT = 1e-12
 # Below this one, rounding of the value hides what the gradient still sees: a step may
@@ -44,7 +46,7 @@ def newton_step(
         if pivots.min() > 1e-4 * pivots.max() and np.abs(step).max() <= room:
             return step, -0.5 * float(gradient @ step)
     values, vectors = np.linalg.eigh(H)
-    floor = 1e-10 * max(float(np.abs(values).max()), 1e-300)
+    floor = 1e-10 * max(float(np.abs(values).max()), NOTHING)
     along = vectors.T @ gradient
     damped = np.maximum(np.abs(values), floor)
     step = -vectors @ np.clip(along / damped, -room, room)
@@ -64,7 +66,7 @@ def descend(
     """
     at, point = np.flatnonzero(free).astype(np.int64), start
     part = np.ix_(at, at)
-    H, exact = point.curvature()[part], True
+    H, exact, differenced = point.curvature()[part], True, False
     before = np.inf
     for _ in range(most):
         room = max(LONGEST, float(np.abs(point.x).max(initial=0.0)))
@@ -73,14 +75,19 @@ def descend(
         before = decrement
         following = None if ended else _search(criterion, point, at, step, decrement)
         if following is None:
-            if exact:
+            if exact and (ended or differenced):
                 break
+            if exact:
+                # expected curvature can be far too small where T is nearly singular
+                H, differenced = gradient_differences(criterion, point.x, free), True
+                before = np.inf
+                continue
             H, exact = point.curvature()[part], True
             if newton_step(H, point.gradient[at])[1] < SLIGHT:
                 break
             before = np.inf
             continue
-        exact = decrement > CLOSE
+        exact, differenced = decrement > CLOSE, False
         if exact:
             H = following.curvature()[part]
         else:

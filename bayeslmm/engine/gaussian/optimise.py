@@ -122,7 +122,12 @@ def _judged(candidate: _Candidate) -> tuple[FitStatus, float]:
         return FitStatus.FAILED, decrement
     if len(at) < len(candidate.free):
         return FitStatus.SINGULAR, decrement
-    curvature = np.linalg.eigvalsh(candidate.H) if len(at) else np.ones(1)
-    if curvature[0] < _FLAT * curvature[-1]:
+    if len(at) == 0:
+        return FitStatus.CONVERGED, decrement
+    curvature = np.linalg.eigvalsh(candidate.H)
+    # along a ridge the criterion curves by what is left of its slope, and by no more
+    x, slope = candidate.point.x[at], candidate.point.gradient[at]
+    ridge = 2.0 * float(np.linalg.norm(slope)) / max(float(np.linalg.norm(x)), 1e-300)
+    if curvature[0] < max(_FLAT * curvature[-1], ridge):
         return FitStatus.FLAT, decrement
     return FitStatus.CONVERGED, decrement

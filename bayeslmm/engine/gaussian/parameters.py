@@ -106,11 +106,12 @@ def lower_factor(T: FloatArray) -> FloatArray:
     L = upper.T * np.where(np.diag(upper) < 0, -1.0, 1.0)
     L[np.abs(L) < _ROUNDING] = 0.0
     # a zero pivot leaves its column free of meaning: rotate it into the next ones
-    for j in np.flatnonzero(np.diag(L) == 0.0):
-        if L[j:, j].any() and j + 1 < len(L):
+    for j in range(len(L) - 1):
+        if L[j, j] == 0.0 and L[j:, j].any():
             rest = np.linalg.qr(L[j + 1 :, j:].T, mode="r").T
             L[j + 1 :, j:] = 0.0
             rest = rest * np.where(np.diag(rest) < 0, -1.0, 1.0)
+            rest[np.abs(rest) < _ROUNDING] = 0.0
             L[j + 1 :, j + 1 : j + 1 + rest.shape[1]] = rest
     return np.asarray(L * safe[:, None])
 

@@ -12,13 +12,19 @@ from bayeslmm.design import Design
 from bayeslmm.engine.compiled import one_blas_thread
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossproducts
-from bayeslmm.engine.gaussian.estimate import assemble
+from bayeslmm.engine.gaussian.estimate import (
+    assemble,
+    check_residual,
+    check_sigma,
+    has_residual,
+)
 from bayeslmm.engine.gaussian.objective import Objective
 from bayeslmm.engine.gaussian.optimise import Optimum, minimise
 from bayeslmm.engine.gaussian.parameters import Layout
 from bayeslmm.engine.gaussian.small import SmallProblem, is_small, small_problem
 from bayeslmm.engine.gaussian.variances import variance_names, variance_values
 from bayeslmm.engine.gaussian.working import to_working
+from bayeslmm.outcomes import FitStatus
 
 # Responses worked on at once: bounds the memory of their products.
 _CHUNK = 256
@@ -29,12 +35,14 @@ class BatchEstimate:
     """Point estimates of a batch of responses; arrays have the batch first.
 
     ``beta`` (batch, p); ``loglik`` (batch,); ``variances`` (batch, parameters) SDs,
-    correlations and sigma.
+    correlations and sigma; ``status`` (batch,) how each search ended. Where it failed, or
+    nothing is left for the residual, the estimates are NaN.
     """
 
     beta: FloatArray
     loglik: FloatArray
     variances: FloatArray
+    status: list[FitStatus]
 
 
 class Refitter:
@@ -74,6 +82,7 @@ class Refitter:
             beta=np.empty((batch, d.p)),
             loglik=np.empty(batch),
             variances=np.empty((batch, len(variance_names(d)))),
+            status=[],
         )
         for first in range(0, batch, _CHUNK):
             for b, cp in enumerate(self._crossproducts(Y[:, first : first + _CHUNK]), first):
@@ -84,8 +93,11 @@ class Refitter:
     def estimate(self, y: FloatArray) -> Estimate:
         """Everything of one response, shape (n,)."""
         (cp,) = self._crossproducts(y[:, None])
+        check_residual(cp)
         objective, optimum = self._optimum(cp)
-        return assemble(replace(self.design, y=y), objective, self.method, optimum)
+        estimate = assemble(replace(self.design, y=y), objective, self.method, optimum)
+        check_sigma(estimate, cp)
+        return estimate
 
     def _optimum(self, cp: CrossProducts) -> tuple[Objective, Optimum]:
         objective = Objective(cp, self.layout, reml=self.method == "REML")
@@ -101,13 +113,15 @@ class Refitter:
         return small_problem(self.cp, self.layout, reml=self.method == "REML")
 
     def _fit(self, cp: CrossProducts, b: int, out: BatchEstimate) -> None:
-        _, optimum = self._optimum(cp)
-        if optimum.point.solved is None:
+        found = self._optimum(cp)[1] if has_residual(cp) else None
+        status = FitStatus.FAILED if found is None else found.status
+        out.status.append(status)
+        if found is None or found.point.solved is None or status is FitStatus.FAILED:
             for array in (out.beta, out.loglik, out.variances):
                 array[b] = np.nan
             return
-        solved, maps = optimum.point.solved(), cp.coordinates
-        working = self.layout.unpack(optimum.point.x)
+        solved, maps = found.point.solved(), cp.coordinates
+        working = self.layout.unpack(found.point.x)
         E = [back @ t for back, t in zip(self._Z_back, working, strict=True)]
         out.beta[b] = maps.y_scale * self._back @ solved.beta
         if self.design.has_intercept:
