@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bayeslmm as bl
+from bayeslmm.errors import FitError
 from tests.oracle.designs import CASES
 
 MODELS = [
@@ -88,7 +89,7 @@ def test_refused() -> None:
 def test_a_response_without_residual_is_refused_alone_and_blank_in_a_batch():
     fit = CASES["crossed"].model().fit()
     x = fit.design.X[:, 1]
-    with pytest.raises(bl.FitError, match="reproduces the response exactly"):
+    with pytest.raises(FitError, match="reproduces the response exactly"):
         fit.refit(2 * x + 1)
     batch = fit.refit(np.column_stack([fit.design.y, 2 * x + 1]))
     assert batch.status.tolist() == [fit.status.name, "FAILED"]
