@@ -5,10 +5,10 @@ STAMP := .venv/.set-up
 unexport PYTHONDONTWRITEBYTECODE
 export MPLBACKEND := Agg
 
-.PHONY: help demo test bench validate lint types contracts check clean
+.PHONY: help demo test bench bench-bayes validate lint types contracts check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 $(STAMP): pyproject.toml scripts/setup-env
 	@scripts/setup-env
@@ -23,6 +23,9 @@ test: $(STAMP) ## Run the tests
 
 bench: $(STAMP) ## Run the benchmarks
 	@if [ -f benchmarks/run.py ]; then $(PYTHON) benchmarks/run.py; else echo "No benchmarks yet."; fi
+
+bench-bayes: $(STAMP) ## Compare samplers: bulk ESS a second of ours, bambi, rstanarm and brms
+	@$(PYTHON) benchmarks/bayes/run.py
 
 validate: $(STAMP) ## Run the long statistical checks (tests marked `validate`)
 	@$(PYTHON) -m pytest -m validate || { [ $$? -eq 5 ] && echo "No long checks yet."; }
