@@ -13,12 +13,13 @@ C         M^-1
 R         map of working coordinates, Z_level = Z_w R
 ========  =========================================================================
 
-Files: `working` (coordinates), `crossproducts` (rows to sums), `criterion` (value and
-gradient at given T), `parameters` (vectors and matrices), `objective` (what is
-minimised), `information`, `newton`, `boundary`, `optimise` (how), `variances` (SDs and
-correlations), `estimate` (the record), `refit` (other responses of the same design),
-`small` (an evaluation in one compiled call), `marginal`, `densities` and `draws` (the
-posterior of the variance parameters, and of the effects given them).
+Files: `working` (coordinates), `sums` and `crossproducts` (rows to sums), `criterion`
+(value and gradient at given T), `parameters` (vectors and matrices), `objective` (what is
+minimised), `moments`, `information`, `bend`, `newton`, `search`, `boundary`, `optimise`
+(how), `map_prior`, `variances` (SDs and correlations), `estimate` (the record), `refit`
+(other responses of the same design), `small` (an evaluation in one compiled call),
+`marginal`, `coordinates`, `densities` and `draws` (the posterior of the variance
+parameters, and of the effects given them).
 """
 
 from bayeslmm.engine.gaussian.estimate import (

@@ -12,19 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayeslmm.arrays import FloatArray, IntArray
-from bayeslmm.engine.blocks import (
-    draw_levels,
-    eliminate,
-    fold_directions,
-    scale_entries,
-    scale_square,
-    trace_products,
-    walk_back,
-)
+from bayeslmm.engine.blocks import draw_levels, eliminate, fold_directions, walk_back
 from bayeslmm.engine.compiled import kernel
 from bayeslmm.engine.gaussian.criterion import FixedPrior
 from bayeslmm.engine.gaussian.crossproducts import SMALL, CrossProducts
 from bayeslmm.engine.gaussian.parameters import Layout
+from bayeslmm.engine.remainder import scale_entries, scale_square, trace_products
 
 
 class SmallProblem(NamedTuple):
