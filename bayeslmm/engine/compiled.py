@@ -21,7 +21,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     """
     compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
     # Numba takes code from disk while its own file is unchanged, but kernels contain
-    # the kernels they call: let it look at all files of the engine.
+    # the kernels they call: let it look at all files that have any.
     file: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if hasattr(file, "_source_stamp"):
         file._source_stamp = (file._source_stamp, _fingerprint())
@@ -32,7 +32,8 @@ def kernel(function: Callable[..., Any]) -> Any:
 def _fingerprint() -> str:
     found = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
-        found.update(path.read_bytes())
+        if b"import kernel" in (text := path.read_bytes()) or path == Path(__file__):
+            found.update(text)
     return found.hexdigest()
 
 
