@@ -9,25 +9,24 @@ import numpy as np
 from scipy.linalg import lapack
 
 from bayeslmm.arrays import BoolArray, FloatArray, IntArray
+from bayeslmm.engine.gaussian.descent import (
+    CLOSE,
+    DECREMENT,
+    LONGEST,
+    ROUNDING,
+    SHRINK,
+    SLACK,
+    SLIGHT,
+    UNEVEN,
+)
 from bayeslmm.engine.gaussian.objective import Point, gradient_differences
 
 type Criterion = Callable[[FloatArray], Point]
 
 # Curvature far below this one is rounding: the criterion does not depend on the entry.
 NOTHING = 1e-2
-# Newton decrement (in units of the deviance) below which nothing is left to gain.
-DECREMENT = 1e-12
-# Below this one, rounding of the value hides what the gradient still sees: a step may
-# raise the value by this share of it, and the walk ends when decrements stop shrinking.
-ROUNDING, SLACK = 1e-6, 1e-11
-# Secants may be too stiff along a ridge, so the end is judged by curvature evaluated anew:
-# a decrement below this one is an end.
-SLIGHT = 1e-8
-# Below this decrement the curvature is improved by secants instead of evaluated anew.
-CLOSE = 0.05
-# A step changes no entry by more than this, or by more than its own size.
-LONGEST = 2.0
-SHRINK = (1.0, 0.5, 0.2, 0.05, 0.01, 1e-3)
+# Evaluations after which a walk is given up.
+MOST = 200
 
 
 def newton_step(
@@ -43,7 +42,7 @@ def newton_step(
     factor, step, info = lapack.dposv(H, -gradient)
     if info == 0:
         pivots = factor.diagonal()
-        if pivots.min() > 1e-4 * pivots.max() and np.abs(step).max() <= room:
+        if pivots.min() > UNEVEN * pivots.max() and np.abs(step).max() <= room:
             return step, -0.5 * float(gradient @ step)
     values, vectors = np.linalg.eigh(H)
     floor = 1e-10 * max(float(np.abs(values).max()), NOTHING)
@@ -54,7 +53,7 @@ def newton_step(
 
 
 def descend(
-    criterion: Criterion, start: Point, free: BoolArray, most: int = 200
+    criterion: Criterion, start: Point, free: BoolArray, most: int = MOST
 ) -> tuple[Point, FloatArray]:
     """Walk from a point to where the decrement is rounding; free entries only.
 

@@ -9,7 +9,7 @@ import numpy as np
 from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.engine.gaussian.boundary import false_boundary, settle_zeros
 from bayeslmm.engine.gaussian.moments import moment_start
-from bayeslmm.engine.gaussian.newton import descend, newton_step, quasi_newton
+from bayeslmm.engine.gaussian.newton import newton_step, quasi_newton
 from bayeslmm.engine.gaussian.objective import Objective, Point
 from bayeslmm.engine.gaussian.search import Search
 from bayeslmm.engine.gaussian.small import SmallProblem
@@ -110,7 +110,7 @@ def _from(search: Search, x: FloatArray) -> _Candidate:
 
 
 def _settled(search: Search, x: FloatArray) -> _Candidate:
-    point, H = descend(search, search(x), np.ones(len(x), dtype=bool))
+    point, H = search.descend(x)
     return _Candidate(*settle_zeros(search, point, H))
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from bayeslmm.arrays import FloatArray
+from bayeslmm.engine.gaussian.descent import small_descend
+from bayeslmm.engine.gaussian.newton import MOST, descend
 from bayeslmm.engine.gaussian.objective import (
     Objective,
     Point,
@@ -17,6 +20,7 @@ from bayeslmm.engine.gaussian.objective import (
 )
 from bayeslmm.engine.gaussian.small import (
     SmallProblem,
+    evaluator,
     is_small,
     small_evaluate,
     small_problem,
@@ -65,14 +69,39 @@ class Search:
             return Point.outside(x)
         value = logdet + small.df * math.log(r2) + self._constant
         gradient = 2.0 * G - (2.0 * small.df / r2) * R
+        return self._point(x, value, gradient, H, math.sqrt(r2 / small.df), effects)
 
+    def _point(
+        self,
+        x: FloatArray,
+        value: float,
+        gradient: FloatArray,
+        H: FloatArray,
+        sigma: float,
+        effects: Sequence[FloatArray],
+    ) -> Point:
         def curvature() -> FloatArray:
             return bend_upwards(self.objective.layout, x, gradient, H)
 
-        def solved() -> Solved:
-            return self._solved(value, math.sqrt(r2 / small.df), *effects)
+        return Point(x, value, gradient, curvature, lambda: self._solved(value, sigma, *effects))
 
-        return Point(x, value, gradient, curvature, solved)
+    def descend(self, x: FloatArray) -> tuple[Point, FloatArray]:
+        """The end of a walk from x with every entry free, and the curvature there."""
+        free = np.ones(len(x), dtype=bool)
+        if self.small is None:
+            return descend(self, self(x), free)
+        x, trace = x.copy(), np.empty((MOST, 2))
+        entries = self.objective.layout.entries
+        ended, count, value, gradient, H, found = small_descend(
+            evaluator(self.small), x, self.small, self._constant, *entries, trace
+        )
+        if not ended:
+            count -= 1  # the point reached is evaluated again
+        self.trace += map(tuple, trace[:count].tolist())
+        if not ended:
+            return descend(self, self(x), free)
+        sigma = math.sqrt(found[1] / self.small.df)
+        return self._point(x, value, gradient, found[4], sigma, found[5:]), H
 
     def _solved(
         self,

@@ -13,7 +13,7 @@ import numpy as np
 
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.blocks import draw_levels, eliminate, fold_directions, walk_back
-from bayeslmm.engine.compiled import kernel
+from bayeslmm.engine.compiled import Pointer, kernel
 from bayeslmm.engine.gaussian.criterion import FixedPrior
 from bayeslmm.engine.gaussian.crossproducts import SMALL, CrossProducts
 from bayeslmm.engine.gaussian.parameters import Layout
@@ -307,6 +307,17 @@ def small_evaluate(x: FloatArray, given: SmallProblem, prior: float, curvature: 
             s = s / sigma2 - cross[a] * cross[d] / (sigma2 * r2)
             H[sequence[a], sequence[d]] = s
     return logdet, r2, G, R, H, u, v, C, L
+
+
+_pointers: list[Pointer] = []
+
+
+def evaluator(given: SmallProblem) -> Pointer:
+    """`small_evaluate`, to hand to another kernel."""
+    if not _pointers:
+        arguments = (np.zeros(len(given.factor)), given, 0.0, True)
+        _pointers.append(Pointer(small_evaluate, arguments))
+    return _pointers[0]
 
 
 @kernel

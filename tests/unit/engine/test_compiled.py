@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bayeslmm.engine import blocks, compiled
-from bayeslmm.engine.compiled import kernel, one_blas_thread
+from bayeslmm.engine.compiled import Pointer, kernel, one_blas_thread
 from bayeslmm.engine.gaussian import sums
 
 ENGINE = Path(compiled.__file__).parent
@@ -161,3 +161,26 @@ def test_two_python_threads_that_overlap():
 def test_name_and_docstring_are_kept():
     assert inside.__name__ == "inside"
     assert inside.__doc__ == "What a function sees."
+
+
+@kernel
+def _halved(x):
+    return 0.5 * x
+
+
+@kernel
+def _twice(function, x):
+    return function(x) + function(x)
+
+
+def test_a_kernel_handed_to_another():
+    half = Pointer(_halved, (1.0,))
+    assert _twice(half, 3.0) == 3.0
+    # compiled for the signature alone: another function does not compile it again
+    assert _twice(Pointer(_doubled, (1.0,)), 3.0) == 12.0
+    assert len(_twice.signatures) == 1
+
+
+@kernel
+def _doubled(x):
+    return 2.0 * x
