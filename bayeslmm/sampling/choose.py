@@ -11,6 +11,9 @@ from bayeslmm.priors import PriorSet
 
 Parameterization = Literal["auto", "marginal", "noncentered", "centered"]
 
+NUTS = "nutpie"
+"""The sampler that steps, unless another is asked for."""
+
 # Random effects beside the largest factor's that an evaluation can factorise fast enough
 # for the thousands that NUTS asks for.
 MANY_EFFECTS = 400
@@ -58,18 +61,20 @@ def choose(design: Design, priors: PriorSet, asked: str, sampler: str) -> Plan:
             + (f", and here {obstacle}." if obstacle else "."),
             fix='parameterization="marginal"' if not obstacle else 'sampler="nutpie"',
         )
-    if asked != "auto":
-        return Plan(asked, sampler, "as asked")  # type: ignore[arg-type]
+    if asked not in ("auto", "marginal"):
+        return Plan(asked, NUTS if sampler == "auto" else sampler, "as asked")  # type: ignore[arg-type]
     exact = "fixed and random effects integrate out exactly"
     if not obstacle:
-        many = _effects_to_factorise(design)
-        if sampler == "independence" or many <= MANY_EFFECTS:
-            return Plan("marginal", sampler, exact)
-        obstacle = f"{many} crossed random effects make an evaluation of the integral slow"
         parameters = sum(int(f.pattern.sum()) for f in design.factors) + 1
-        if parameters <= FEW_PARAMETERS:
-            return Plan("marginal", "independence", f"{exact}, and {obstacle}: few are enough")
-    return full_plan(design, sampler, obstacle)
+        if sampler == "auto" and parameters <= FEW_PARAMETERS:
+            because = f"{exact}, and {parameters} variance parameters are few enough to propose"
+            return Plan("marginal", "independence", f"{because} independently")
+        many = _effects_to_factorise(design)
+        if asked == "marginal" or sampler == "independence" or many <= MANY_EFFECTS:
+            because = "as asked" if asked == "marginal" else exact
+            return Plan("marginal", NUTS if sampler == "auto" else sampler, because)
+        obstacle = f"{many} crossed random effects make an evaluation of the integral slow"
+    return full_plan(design, NUTS if sampler == "auto" else sampler, obstacle)
 
 
 def full_plan(design: Design, sampler: str, because: str) -> Plan:
@@ -88,7 +93,7 @@ def _obstacle(design: Design, priors: PriorSet, sampler: str) -> str:
         return "the response is not Gaussian with identity link"
     if priors.normal_beta() is None:
         return "a prior of a fixed effect is neither Normal nor Flat"
-    if sampler not in ("nutpie", "independence"):
+    if sampler not in ("auto", NUTS, "independence"):
         return f"{sampler} samples a PyMC model, with all effects in it"
     return ""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,13 +128,16 @@ def check_convergence(tree: xr.DataTree) -> Diagnostics:
     """
     posterior = tree["posterior"].to_dataset()
     worst = {"rhat": (-np.inf, ""), "bulk": (np.inf, ""), "tail": (np.inf, "")}
-    for where, draws in _entries(posterior):
-        found = _diagnose(draws)
-        if np.isnan(found["rhat"]) or found["rhat"] > worst["rhat"][0]:
-            worst["rhat"] = (found["rhat"], where)
-        for kind in ("bulk", "tail"):
-            if found[kind] < worst[kind][0]:
-                worst[kind] = (found[kind], where)
+    for variable, array in posterior.data_vars.items():
+        draws, name = _entries(str(variable), array)
+        for kind, values in _diagnose(draws).items():
+            if not len(values):
+                continue
+            # NaN counts as the worst
+            sign = 1.0 if kind == "rhat" else -1.0
+            at = int(np.argmax(np.where(np.isnan(values), np.inf, sign * values)))
+            if np.isnan(values[at]) or sign * values[at] > sign * worst[kind][0]:
+                worst[kind] = (float(values[at]), name(at))
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else {}
     return Diagnostics(
         rhat=float(worst["rhat"][0]),
@@ -166,18 +168,24 @@ def recorded_diagnostics(tree: xr.DataTree) -> Diagnostics | None:
         return None
 
 
-def _entries(posterior: xr.Dataset) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Each number of the posterior with its name, as (chain, draw)."""
-    for variable, array in posterior.data_vars.items():
-        own = [d for d in array.dims if d not in ("chain", "draw")]
-        values = array.transpose(*own, "chain", "draw").to_numpy()
-        for at in np.ndindex(values.shape[:-2]):
-            draws = values[at]
-            matrix = len(own) == 2 and str(own[1]) == f"{own[0]}_bis"
-            if matrix and (at[1] >= at[0] or np.ptp(draws) == 0):
-                continue
-            # the entry below the diagonal is named column first, as in every table
-            yield _label(str(variable), array, own, at[::-1] if matrix else at), draws
+def _entries(
+    variable: str, array: xr.DataArray
+) -> tuple[NDArray[np.float64], Callable[[int], str]]:
+    """The numbers of a variable that vary, as (number, chain, draw), and the name of each."""
+    own = [d for d in array.dims if d not in ("chain", "draw")]
+    values = array.transpose(*own, "chain", "draw").to_numpy()
+    matrix = len(own) == 2 and str(own[1]) == f"{own[0]}_bis"
+    places = list(np.ndindex(values.shape[:-2]))
+    if matrix:
+        places = [at for at in places if at[1] < at[0] and np.ptp(values[at]) > 0]
+        values = np.array([values[at] for at in places])
+    values = values.reshape(len(places), array.sizes["chain"], array.sizes["draw"])
+
+    def name(k: int) -> str:
+        # the entry below the diagonal is named column first, as in every table
+        return _label(variable, array, own, places[k][::-1] if matrix else places[k])
+
+    return values, name
 
 
 def _label(variable: str, array: xr.DataArray, own: list[Any], at: tuple[int, ...]) -> str:
@@ -187,15 +195,10 @@ def _label(variable: str, array: xr.DataArray, own: list[Any], at: tuple[int, ..
     return f"{variable}[{inner}]"
 
 
-def _diagnose(draws: NDArray[np.float64]) -> dict[str, float]:
-    """R-hat and effective sample sizes of one number, draws as (chain, draw)."""
-    if draws.shape[1] < 4:
-        return {"rhat": np.nan, "bulk": np.nan, "tail": np.nan}
-    if not np.all(np.isfinite(draws)) or np.any(np.ptp(draws, axis=1) == 0):
-        return {"rhat": np.inf, "bulk": 0.0, "tail": 0.0}
-    array_stats: Any = import_module("arviz_stats.base").array_stats
-    return {
-        "rhat": float(array_stats.rhat(draws, method="rank")),
-        "bulk": float(array_stats.ess(draws, method="bulk")),
-        "tail": float(array_stats.ess(draws, method="tail", prob=(0.05, 0.95))),
-    }
+def _diagnose(draws: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """R-hat and effective sample sizes of numbers, draws as (number, chain, draw)."""
+    if draws.shape[2] < 4:
+        return dict.fromkeys(("rhat", "bulk", "tail"), np.full(len(draws), np.nan))
+    from bayeslmm.sampling.convergence import convergence
+
+    return convergence(draws)

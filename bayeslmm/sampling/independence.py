@@ -1,9 +1,9 @@
 """Independence sampling: few variance parameters whose posterior is dear to evaluate.
 
 A split Student t around the mode, wider on the side where the posterior falls slowly,
-proposes; Metropolis steps correct it, so the draws are of the posterior whatever the
-proposal. Where a proposal costs a large factorisation, that also gives its draw of the
-effects.
+with a share of wider ones, proposes; Metropolis steps correct it, so the draws are of the
+posterior whatever the proposal. Where a proposal costs a large factorisation, that also
+gives its draw of the effects.
 """
 
 from __future__ import annotations
@@ -26,37 +26,56 @@ from bayeslmm.sampling.drawn import Drawn
 
 # Degrees of freedom of the proposal: tails heavier than any posterior's in logs of SDs.
 _TAILS = 6.0
-# Widths are found this many SDs from the mode, and never differ more than this from them.
-_FAR, _MOST = 1.5, 3.0
+# It is as heavy as the posterior this many SDs from the mode; its width stays between a
+# third of the SD and three times it.
+_FAR = (1.5, 3.0, 5.0)
+_MOST = 3.0
+# How much wider the second t is, and how often it proposes along an axis: few levels leave
+# tails that the first is late to reach. It costs proposals, so rarely where they are dear.
+_WIDER = 3.0
+_SHARE, _SHARE_DEAR = 0.1, 0.02
 # Proposals to a kept draw where they cost microseconds: draws are then next to independent.
-_CHEAP_PROPOSALS = 4
+_CHEAP_PROPOSALS = 8
 # Pareto k above which importance weights of the proposal have no finite variance to speak of.
 LARGEST_K = 0.7
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Proposal:
-    """A product of split t distributions along the axes of the Hessian.
+    """A product of mixtures of split t distributions along the axes of the Hessian.
 
     ``mode`` (size,); ``axes`` (size, size), in columns; ``up``, ``down`` (size,): scale on
-    either side of the mode.
+    either side of the mode; ``share`` of each mixture that is wider.
     """
 
     mode: FloatArray
     axes: FloatArray
     up: FloatArray
     down: FloatArray
+    share: float
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """Draws (n, size) and their log densities (n,)."""
         size = len(self.mode)
         t = np.abs(rng.standard_t(_TAILS, (n, size)))
+        t = np.where(rng.uniform(size=(n, size)) < self.share, _WIDER * t, t)
         upward = rng.uniform(size=(n, size)) < self.up / (self.up + self.down)
         z = np.where(upward, t * self.up, -t * self.down)
-        density = -0.5 * (_TAILS + 1.0) * np.log1p(t**2 / _TAILS)
-        density += gammaln(0.5 * (_TAILS + 1.0)) - gammaln(0.5 * _TAILS)
-        density += np.log(2.0) - 0.5 * np.log(_TAILS * np.pi) - np.log(self.up + self.down)
-        return self.mode + z @ self.axes.T, density.sum(axis=1)
+        density = (1.0 - self.share) * _folded_t(t) + self.share * _folded_t(t / _WIDER) / _WIDER
+        log_density = (np.log(density) - np.log(self.up + self.down)).sum(axis=1)
+        return self.mode + z @ self.axes.T, log_density
+
+
+def _folded_t(t: FloatArray) -> FloatArray:
+    """Density of the absolute value of a t variable, twice that of the variable."""
+    log_constant = gammaln(0.5 * (_TAILS + 1.0)) - gammaln(0.5 * _TAILS)
+    log_constant += np.log(2.0) - 0.5 * np.log(_TAILS * np.pi)
+    return np.asarray(np.exp(log_constant - 0.5 * (_TAILS + 1.0) * np.log1p(t**2 / _TAILS)))
+
+
+def _where_t_falls(drop: float) -> float:
+    """Where the log density of a t has fallen by ``drop`` from its peak."""
+    return float(np.sqrt(_TAILS * np.expm1(2.0 * drop / (_TAILS + 1.0))))
 
 
 def find_proposal(posterior: MarginalPosterior) -> Proposal | None:
@@ -83,10 +102,15 @@ def find_proposal(posterior: MarginalPosterior) -> Proposal | None:
     widths = np.empty((2, posterior.size))
     for side, sign in enumerate((1.0, -1.0)):
         for k in range(posterior.size):
-            drop = peak - posterior(mode + sign * _FAR * sd[k] * axes[:, k])[0]
-            wider = _FAR / np.sqrt(2.0 * drop) if np.isfinite(drop) and drop > 0 else _MOST
-            widths[side, k] = sd[k] * np.clip(wider, 1.0 / _MOST, _MOST)
-    return Proposal(mode, axes, widths[0], widths[1])
+            there = mode + np.outer(sign * sd[k] * np.array(_FAR), axes[:, k])
+            drops = peak - np.array([posterior(x)[0] for x in there])
+            widest = 1.0 / _MOST
+            for far, drop in zip(_FAR, drops, strict=True):
+                if np.isfinite(drop):
+                    widest = max(widest, far / _where_t_falls(drop) if drop > 0 else _MOST)
+            widths[side, k] = sd[k] * min(widest, _MOST)
+    share = _SHARE if posterior.small is not None else _SHARE_DEAR
+    return Proposal(mode, axes, widths[0], widths[1], share)
 
 
 def metropolis(
@@ -109,14 +133,19 @@ def metropolis(
     weights = log_weights.reshape(chains, -1)
     n = weights.shape[1] - 1
     kept, chance = np.empty((chains, n), dtype=np.int64), np.empty((chains, n))
-    at = np.zeros(chains, dtype=np.int64)
-    every = np.arange(chains)
     uniform = rng.uniform(size=(chains, n))
-    for step in range(n):
-        gain = weights[:, step + 1] - weights[every, at]
-        chance[:, step] = np.exp(np.minimum(np.nan_to_num(gain, nan=-np.inf), 0.0))
-        at = np.where(uniform[:, step] < chance[:, step], step + 1, at)
-        kept[:, step] = every * (n + 1) + at
+    for chain in range(chains):
+        # plain numbers: a step costs less than a call of NumPy
+        w, thresholds = weights[chain].tolist(), np.log(uniform[chain]).tolist()
+        at, places, gains = 0, [], []
+        for step, threshold in enumerate(thresholds, 1):
+            gain = w[step] - w[at]
+            gains.append(gain)
+            if threshold < gain:
+                at = step
+            places.append(at)
+        kept[chain] = chain * (n + 1) + np.array(places)
+        chance[chain] = np.exp(np.minimum(np.nan_to_num(gains, nan=-np.inf), 0.0))
     return kept, chance
 
 
@@ -142,7 +171,7 @@ def sample_independence(
     thin = _CHEAP_PROPOSALS if cheap else 1
     x, density = proposal.sample(chains * (draws * thin + 1), generator)
     if cheap:
-        log_posterior = np.array([posterior(row)[0] for row in x])
+        log_posterior = posterior.values(x)
     else:
         log_posterior, effects = posterior.evaluate_and_draw(x, rng, progressbar=progressbar)
     log_weights = np.where(np.isfinite(log_posterior), log_posterior - density, -np.inf)

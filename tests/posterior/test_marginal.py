@@ -108,6 +108,9 @@ def test_what_auto_chooses_and_why():
         "marginal",
         "fixed and random effects integrate out exactly",
     )
+    plan = choose(m.design, m.priors, "auto", "auto")
+    assert (plan.parameterization, plan.sampler) == ("marginal", "independence")
+    assert "4 variance parameters are few enough" in plan.because
     assert choose(m.design, m.priors, "auto", "pymc").parameterization == "noncentered"
     heavy = bl.Model(m.formula.text, bl.load_dataset("sleepstudy"), priors={"beta": bl.StudentT(3)})
     plan = choose(heavy.design, heavy.priors, "auto", "nutpie")
@@ -117,8 +120,9 @@ def test_what_auto_chooses_and_why():
         choose(heavy.design, heavy.priors, "marginal", "nutpie")
     data = bl.load_dataset("InstEval").assign(y=lambda d: d["y"].astype(float))
     large = bl.Model("y ~ service + (1 | s) + (1 | d)", data)
+    assert choose(large.design, large.priors, "auto", "auto").sampler == "independence"
     plan = choose(large.design, large.priors, "auto", "nutpie")
-    assert (plan.parameterization, plan.sampler) == ("marginal", "independence")
+    assert (plan.parameterization, plan.sampler) == ("noncentered", "nutpie")
     assert "1128 crossed random effects make an evaluation of the integral slow" in plan.because
 
 
@@ -188,7 +192,7 @@ def test_a_poor_proposal_hands_over_to_nuts(monkeypatch):
 def test_the_density_of_a_proposal_is_normalised():
     rng = np.random.default_rng(8)
     axes = np.linalg.qr(rng.normal(size=(2, 2)))[0]
-    q = Proposal(np.array([0.3, -1.0]), axes, np.array([0.5, 0.2]), np.array([0.9, 0.1]))
+    q = Proposal(np.array([0.3, -1.0]), axes, np.array([0.5, 0.2]), np.array([0.9, 0.1]), 0.1)
     x, density = q.sample(200_000, rng)
     # E 1/q(x) over a box is its area
     inside = (np.abs((x - q.mode) @ axes) < [0.5, 0.1]).all(axis=1)

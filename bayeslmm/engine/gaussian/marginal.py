@@ -30,7 +30,14 @@ from bayeslmm.engine.gaussian.estimate import fit_gaussian
 from bayeslmm.engine.gaussian.map_prior import fixed_prior
 from bayeslmm.engine.gaussian.objective import Objective
 from bayeslmm.engine.gaussian.parameters import Layout
-from bayeslmm.engine.gaussian.small import is_small, small_draws, small_evaluate, small_problem
+from bayeslmm.engine.gaussian.small import (
+    factoriser,
+    is_small,
+    small_draws,
+    small_evaluate,
+    small_problem,
+)
+from bayeslmm.engine.gaussian.values import small_values
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.lkj import correlation_factor, partial_shapes
 from bayeslmm.priors.names import corr_name, effects_name, sd_name
@@ -101,6 +108,25 @@ class MarginalPosterior:
             by_sigma = 2.0 * (df - r2 / s2) + self._prior_slope(v, C, s2)
         collect(x, theta, -0.5 * gradient, -0.5 * by_sigma, Ts, Ls, sds, sigma, spec, slope)
         return log_prior + self._constant - 0.5 * moving, slope
+
+    @one_blas_thread
+    def values(self, X: FloatArray) -> FloatArray:
+        """Log posterior density at each row of X, shape (S, size); -inf outside."""
+        if self.small is not None:
+            pointer = factoriser(self.small)
+            return np.asarray(small_values(pointer, X, self._spec, self.small, self._constant))
+        return np.array([self._value_and_factor(x)[0] for x in X])
+
+    def _value_and_factor(self, x: FloatArray) -> tuple[float, tuple[Factorisation, float] | None]:
+        """Log posterior density, and M with sigma on the working scale where that is finite."""
+        theta, _, _, _, sigma, log_prior, _ = expand(x, self._spec)
+        if not np.isfinite(log_prior):
+            return -np.inf, None
+        f = self.objective.factorise(self.layout.unpack(theta), sigma)
+        if f is None or not f.r2 > 0.0:
+            return -np.inf, None
+        deviance = self.objective.deviance(f, sigma) - self.objective.constant
+        return log_prior + self._constant - 0.5 * deviance, (f, sigma)
 
     def _prior_slope(self, v: FloatArray, C: FloatArray, s2: float) -> float:
         """What the prior of the fixed effects adds to the slope in log sigma."""
@@ -214,15 +240,10 @@ class MarginalPosterior:
         values, out = np.full(len(x), -np.inf), self._empty(len(x))
         rows = track(range(len(x)), "evaluating", disable=not progressbar, transient=True)
         for s in rows:
-            theta, _, _, _, sigma, log_prior, _ = expand(x[s], self._spec)
-            if not np.isfinite(log_prior):
+            values[s], found = self._value_and_factor(x[s])
+            if found is None:
                 continue
-            f = self.objective.factorise(self.layout.unpack(theta), sigma)
-            if f is None or not f.r2 > 0.0:
-                continue
-            deviance = self.objective.deviance(f, sigma) - self.objective.constant
-            values[s] = log_prior + self._constant - 0.5 * deviance
-            beta, effects = draw_effects(f, sigma, rng)
+            beta, effects = draw_effects(*found, rng)
             self._place(out, slice(s, s + 1), beta[None], [e[None] for e in effects])
         return values, {k: v for k, v in out.items() if v.shape[-1]}
 

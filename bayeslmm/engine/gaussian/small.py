@@ -309,15 +309,23 @@ def small_evaluate(x: FloatArray, given: SmallProblem, prior: float, curvature: 
     return logdet, r2, G, R, H, u, v, C, L
 
 
-_pointers: list[Pointer] = []
+_pointers: dict[str, Pointer] = {}
 
 
 def evaluator(given: SmallProblem) -> Pointer:
     """`small_evaluate`, to hand to another kernel."""
-    if not _pointers:
-        arguments = (np.zeros(len(given.factor)), given, 0.0, True)
-        _pointers.append(Pointer(small_evaluate, arguments))
-    return _pointers[0]
+    return _pointer("evaluate", small_evaluate, (np.zeros(len(given.factor)), given, 0.0, True))
+
+
+def factoriser(given: SmallProblem) -> Pointer:
+    """`small_factorise`, to hand to another kernel."""
+    return _pointer("factorise", small_factorise, (np.zeros(len(given.factor)), given, 0.0))
+
+
+def _pointer(name: str, function: Any, arguments: tuple[Any, ...]) -> Pointer:
+    if name not in _pointers:
+        _pointers[name] = Pointer(function, arguments)
+    return _pointers[name]
 
 
 @kernel
