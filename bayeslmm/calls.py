@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bayeslmm.errors import ArgumentError
+from bayeslmm.design.residual_structures import structure_of
+from bayeslmm.errors import ArgumentError, ConvergenceWarning, warn
 from bayeslmm.families.resolve import FAMILIES
 from bayeslmm.fits import PointFit, PosteriorFit
 from bayeslmm.model import Model
@@ -38,14 +39,16 @@ def sample(formula: str, data: Any, **arguments: Any) -> PosteriorFit:
 def load(
     path: str | Path, *, extra_namespace: Mapping[str, Callable[..., Any]] | None = None
 ) -> PointFit | PosteriorFit:
-    """Read a fit written by ``fit.save``.
+    """Read a fit written by ``fit.save``, or the draws that ``model.sample(store=)`` kept.
 
     The model is built again from the formula and the data in the file, which runs
-    allow-listed functions only; estimates and draws are those that were saved.
+    allow-listed functions only; estimates and draws are those that were saved. Of a run
+    that was killed, a store has the draws up to the last stretch that was whole.
 
     Parameters
     ----------
     path : str or Path
+        A file, or the directory of a store, from which draws are read when they are used.
     extra_namespace : mapping, optional
         Functions of your own that the formula used; they are never stored.
 
@@ -54,7 +57,14 @@ def load(
     ArgumentError
         No such file, or functions are missing in ``extra_namespace``.
     FileFormatError
-        Not a file of this package, or one of a newer version.
+        Not a file of this package, one of a newer version, or a store without draws.
+    MissingDependencyError
+        A store, and Zarr is not installed.
+
+    Warns
+    -----
+    ConvergenceWarning
+        The run that made a store was killed: how many draws there are.
     """
     from bayeslmm.results.storage import read_fit
 
@@ -75,16 +85,22 @@ def load(
             priors=definition.priors,
             weights=definition.weights,
             offset=definition.offset,
+            residual=structure_of(definition.residual),
             na_action=definition.na_action,  # type: ignore[arg-type]
             rank_deficient=definition.rank_deficient,  # type: ignore[arg-type]
             extra_namespace=extra_namespace,
         )
     if estimate is not None:
-        return PointFit(model.design, estimate, definition, model.priors)
+        return PointFit(model.design, estimate, definition, model.priors, definition.df_method)
     from bayeslmm.sampling import check_convergence, recorded_diagnostics
+    from bayeslmm.sampling.trace import interruption_words
 
     assert datatree is not None
-    diagnostics = recorded_diagnostics(datatree) or check_convergence(datatree)
+    diagnostics = recorded_diagnostics(datatree)
+    if diagnostics is None:
+        if "interrupted" in datatree.attrs:
+            warn(interruption_words(datatree.attrs), ConvergenceWarning)
+        diagnostics = check_convergence(datatree)
     return PosteriorFit(model.design, datatree, diagnostics, definition, model.priors)
 
 

@@ -107,6 +107,13 @@ def fit(
         bool, typer.Option("--centered", help="Sample in the centred parameterization.")
     ] = False,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same draws.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder the draws are written to as they are made.")
+    ] = None,
+    var_names: Annotated[
+        list[str] | None,
+        typer.Option(help="Effects whose draws are kept, or left out: '~b_item'. Repeatable."),
+    ] = None,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     weights: Annotated[str | None, typer.Option(help="Column of precision weights.")] = None,
     offset: Annotated[
@@ -128,6 +135,7 @@ def fit(
         folder = _folder(out)
         with console.status("reading the data"):
             model = Model(formula, _read(data), family=family, weights=weights, offset=offset)
+        _check_kept(model, sample, store, var_names, out)
         fits: dict[str, Any] = {}
         if _has_point_fit(model, sample, method):
             chosen = (method or Method.REML).value
@@ -138,6 +146,7 @@ def fit(
         if sample:
             options: dict[str, Any] = {"target_accept": target_accept, "random_seed": seed}
             options["parameterization"] = "centered" if centered else "auto"
+            options |= {"store": store, "var_names": var_names}
             fits["posterior"] = _sample(model, draws, tune, chains, **options)
             _print_posterior(fits["posterior"], level)
         comparison = _compare(fits, level) if sample else None
@@ -216,6 +225,28 @@ def _has_point_fit(model: Model, sample: bool, method: Method | None) -> bool:
             fix="use --sample, without --method",
         )
     return False
+
+
+def _check_kept(
+    model: Model, sample: bool, store: Path | None, var_names: list[str] | None, out: Path | None
+) -> None:
+    """Refuse, before any work is done, to leave out draws that tables or figures need."""
+    from bayeslmm.priors.names import effects_name
+    from bayeslmm.sampling.settings import kept_variables
+
+    if not sample:
+        if store is not None or var_names is not None:
+            raise ArgumentError("--store and --var-names are about draws.", fix="add --sample")
+        return
+    design = model.design
+    needed = {"beta"} if design.p else set()
+    if out is not None:
+        needed |= {effects_name(f.name) for f in design.factors}
+    if missing := sorted(needed - kept_variables(design, var_names)):
+        raise ArgumentError(
+            f"the tables{' and figures' if out else ''} need draws of {', '.join(missing)}.",
+            fix="--var-names '~b_item' leaves out b_item alone, and only without --out",
+        )
 
 
 def _sample(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, Factor
+from bayeslmm.design.residual import refuse_residual_structure
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.errors import (
     ArgumentError,
@@ -17,18 +19,24 @@ from bayeslmm.errors import (
 )
 from bayeslmm.formula.allowed import quote
 from bayeslmm.outcomes import FitStatus
-from bayeslmm.priors import PriorSet
+from bayeslmm.priors import PriorSet, Uniform
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.engine.gaussian import Refitter
+    from bayeslmm.engine.gaussian.residual import ResidualUncertainty
     from bayeslmm.sampling import Diagnostics
 
 METHODS = ("REML", "ML", "MAP")
 
 # A predictor whose mean is so many SDs from zero is better centred before sampling.
 FAR_FROM_ZERO = 10.0
+
+_KINDS: dict[FitStatus, type[Warning]] = {
+    FitStatus.SINGULAR: SingularFitWarning,
+    FitStatus.AT_END: DataWarning,
+}
 
 
 def fit_point(design: Design, method: str | None, priors: PriorSet | None) -> Estimate:
@@ -49,6 +57,10 @@ def fit_point(design: Design, method: str | None, priors: PriorSet | None) -> Es
             fix="model.sample() gives its posterior",
         )
     chosen: Method = _method(method)
+    if design.residual is not None:
+        from bayeslmm.engine.gaussian.residual import fit_structured
+
+        return fit_structured(design, chosen, priors)
     from bayeslmm.engine.gaussian import fit_gaussian
 
     return fit_gaussian(design, chosen, priors)
@@ -61,6 +73,15 @@ def variance_uncertainty(design: Design, estimate: Estimate, priors: PriorSet) -
     return gaussian.variance_uncertainty(design, estimate, priors)
 
 
+def residual_uncertainty(
+    design: Design, estimate: Estimate, priors: PriorSet
+) -> ResidualUncertainty:
+    """Covariances of the parameters of a residual structure, and of the other variances."""
+    from bayeslmm.engine.gaussian import residual
+
+    return residual.residual_uncertainty(design, estimate, priors)
+
+
 def conditional_covariances(
     design: Design, estimate: Estimate, priors: PriorSet
 ) -> tuple[FloatArray, ...]:
@@ -70,14 +91,41 @@ def conditional_covariances(
     return gaussian.conditional_covariances(design, estimate, priors)
 
 
+def prediction_variance(
+    design: Design,
+    estimate: Estimate,
+    X: FloatArray,
+    factors: Sequence[Factor],
+    priors: PriorSet,
+) -> FloatArray:
+    """Variance of the error of predicted linear combinations, by the engine of the estimate."""
+    from bayeslmm.engine.gaussian.prediction_variance import prediction_variance
+
+    return prediction_variance(design, estimate, X, factors, priors)
+
+
 def sample_design(
     design: Design, priors: PriorSet, **options: Any
 ) -> tuple[xr.DataTree, Diagnostics]:
     """Posterior draws of a design, with doubts about their convergence said once."""
-    from bayeslmm.sampling import check_convergence, sample_posterior
+    from bayeslmm.sampling import sample_posterior
 
     _announce_far_slopes(design)
-    datatree = sample_posterior(design, priors, **options)
+    return _judged(sample_posterior(design, priors, **options))
+
+
+def sample_more(
+    design: Design, priors: PriorSet, datatree: xr.DataTree, **options: Any
+) -> tuple[xr.DataTree, Diagnostics]:
+    """The draws of a posterior and those of further chains, all judged anew."""
+    from bayeslmm.sampling.more_chains import add_chains
+
+    return _judged(add_chains(design, priors, datatree, **options))
+
+
+def _judged(datatree: xr.DataTree) -> tuple[xr.DataTree, Diagnostics]:
+    from bayeslmm.sampling import check_convergence
+
     diagnostics = check_convergence(datatree)
     if not diagnostics.converged:
         warn(diagnostics.words(), ConvergenceWarning)
@@ -104,19 +152,22 @@ def _announce_far_slopes(design: Design) -> None:
                     )
 
 
-def announce(design: Design, estimate: Estimate, *, strict: bool) -> None:
+def announce(
+    design: Design, estimate: Estimate, priors: PriorSet | None = None, *, strict: bool
+) -> None:
     """Say once, in plain words, what is special about a fit; ``strict`` raises instead."""
     status = estimate.status
     if status is FitStatus.CONVERGED:
         return
     if status is FitStatus.SINGULAR:
         words = _singular_words(design, estimate)
+    elif status is FitStatus.AT_END and priors is not None:
+        words = _end_words(estimate, priors)
     else:
         words = f"the fit has {status.label}: {status.words}.\n  options: {status.advice}"
     if strict:
         raise FitError(words)
-    kind = SingularFitWarning if status is FitStatus.SINGULAR else ConvergenceWarning
-    warn(words, kind)
+    warn(words, _KINDS.get(status, ConvergenceWarning))
 
 
 def _method(method: str | None) -> Method:
@@ -128,6 +179,21 @@ def _method(method: str | None) -> Method:
         f"method={method!r} is not known.",
         fix='"REML", "ML" or "MAP"; for a posterior: model.sample()',
     )
+
+
+def _end_words(estimate: Estimate, priors: PriorSet) -> str:
+    """Which SDs stand where their Uniform priors end."""
+    values = dict(zip(estimate.variance_names, estimate.variance_values, strict=True))
+    values |= dict(zip(estimate.residual_names, estimate.residual_values, strict=True))
+    found = []
+    for name, prior in priors.scalar.items():
+        if name not in values or not isinstance(prior, Uniform):
+            continue
+        for end in (prior.lower, prior.upper):
+            if end != 0 and abs(values[name] - end) <= 1e-9 * abs(end):
+                found.append(f"`{name}` is {end:g}, where its prior {prior!r} ends")
+    status = estimate.status
+    return f"{'; '.join(found)}.\n  meaning: {status.words}.\n  options: {status.advice}."
 
 
 def _singular_words(design: Design, e: Estimate) -> str:
@@ -173,6 +239,9 @@ def _simpler(factor: Factor, columns: tuple[str, ...], dead: list[str], text: st
 
 def refitter(design: Design, estimate: Estimate) -> Refitter:
     """What fits other responses by the method of an estimate, starting from it."""
+    refuse_residual_structure(
+        design, "refitting many responses at once", "fit.refit(y) takes one response at a time"
+    )
     if estimate.method == "MAP":
         raise ArgumentError(
             "other responses are refitted by REML or ML, and this fit is a posterior mode.",

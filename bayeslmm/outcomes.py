@@ -19,6 +19,13 @@ class FitStatus(Enum):
         "the data do not support every variance component that was asked for: drop one, "
         "keep it and report it, or sample with a prior",
     )
+    AT_END = (
+        "converged at the end of a prior",
+        "the mode lies where a Uniform prior of a standard deviation ends: the density would "
+        "still rise beyond it",
+        "the prior decides this estimate, not the data: widen it, or use a prior without ends, "
+        "such as HalfNormal or HalfStudentT",
+    )
     FLAT = (
         "converged, but flat",
         "the criterion does not change along some combination of variance parameters",

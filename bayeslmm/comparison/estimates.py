@@ -240,7 +240,9 @@ def compare_estimates(
             values, method = point_values(fit), fit.estimate.method
         frames.append(_long(values, kinds, name, method))
     first = next(iter(named.values())).design
-    if first.family.name == "gaussian" and first.factors and not has_icc(first):
+    if first.family.name == "gaussian" and first.factors and first.residual is not None:
+        notes.append("No ICC: with a residual structure residuals share variance as well.")
+    elif first.family.name == "gaussian" and first.factors and not has_icc(first):
         notes.append("No ICC: with random slopes it depends on the slope's predictor.")
     long = pd.concat(frames, ignore_index=True)
     remarks = find_remarks(named, long, modes, draws)

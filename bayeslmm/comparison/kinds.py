@@ -55,6 +55,8 @@ class PointLike(AnyFit, Protocol):
     @property
     def variance_cov(self) -> pd.DataFrame: ...  # noqa: D102
     @property
+    def residual_parameters_se(self) -> pd.Series[Any]: ...  # noqa: D102
+    @property
     def llf(self) -> float: ...  # noqa: D102
     @property
     def aic(self) -> float: ...  # noqa: D102
@@ -67,6 +69,8 @@ class PosteriorLike(AnyFit, Protocol):
 
     datatree: xr.DataTree
     diagnostics: Diagnostics
+
+    def log_likelihood(self, integrate: str | None = None) -> xr.DataTree: ...  # noqa: D102
 
 
 type Fit = PointLike | PosteriorLike

@@ -65,7 +65,9 @@ class ModelComparison:
         return Table(tuple(cells), rows, text_columns=max(words, 1))
 
 
-def compare_models(*fits: Any, names: Sequence[str] | None = None) -> ModelComparison:
+def compare_models(
+    *fits: Any, names: Sequence[str] | None = None, integrate: str | None = None
+) -> ModelComparison:
     """Compare different models of the same data.
 
     Parameters
@@ -74,17 +76,28 @@ def compare_models(*fits: Any, names: Sequence[str] | None = None) -> ModelCompa
         All point fits, by one method, or all posteriors; or one dict by name, or one list.
     names : sequence of str, optional
         One a fit; by default the keys of a dict, else the formulas.
+    integrate : str, optional
+        Posteriors only: what is left out at a time with all effects integrated out, the
+        levels of a factor that every model has or ``"obs"``; see
+        `PosteriorFit.log_likelihood`. By default a row, its random effects given.
 
     Returns
     -------
     ModelComparison
         AIC and BIC for point fits; PSIS-LOO and stacking weights for posteriors.
 
+    Notes
+    -----
+    With a row left out, the rest of its level says nearly all about the level's effects, and
+    a predictor that varies between levels only can add next to nothing, however much it
+    explains. Such predictors are judged by ``integrate="<factor>"``.
+
     Raises
     ------
     ArgumentError
         Fewer than two fits, kinds or methods mixed, other data, REML fits with other
-        fixed effects (their likelihoods are of different things: refit by ML), or MAP.
+        fixed effects (their likelihoods are of different things: refit by ML), or MAP;
+        ``integrate`` for point fits, or not possible for a model.
 
     Examples
     --------
@@ -112,7 +125,13 @@ def compare_models(*fits: Any, names: Sequence[str] | None = None) -> ModelCompa
             found=f"point fits: {', '.join(points)}; posteriors: {', '.join(posteriors)}",
             fix="sample every model, or fit every model",
         )
-    return _compare_points(points) if points else _compare_posteriors(posteriors)
+    if points and integrate is not None:
+        raise ArgumentError(
+            "integrate= is about posteriors: AIC and BIC always have the effects integrated out.",
+            found=f"integrate={integrate!r} and point fits",
+            fix="leave integrate= away, or sample every model",
+        )
+    return _compare_points(points) if points else _compare_posteriors(posteriors, integrate)
 
 
 def _check_data(models: Mapping[str, Any]) -> None:
@@ -180,22 +199,37 @@ def _compare_points(fits: Mapping[str, PointLike]) -> ModelComparison:
     return ModelComparison(table, caption)
 
 
-def _compare_posteriors(fits: Mapping[str, PosteriorLike]) -> ModelComparison:
+def _compare_posteriors(
+    fits: Mapping[str, PosteriorLike], integrate: str | None
+) -> ModelComparison:
     missing = [k for k, f in fits.items() if "log_likelihood" not in f.datatree.children]
-    if missing:
+    if missing and integrate is None:
         raise ArgumentError(
             f"no log likelihood was stored for {', '.join(missing)}.",
             fix="sample again with model.sample(log_likelihood=True)",
         )
     import arviz_stats
 
+    trees = {
+        k: f.datatree if integrate is None else f.log_likelihood(integrate) for k, f in fits.items()
+    }
     untyped: Any = arviz_stats
-    table: pd.DataFrame = untyped.compare(
-        {k: f.datatree for k, f in fits.items()}, method="stacking", round_to="none"
-    )
+    table: pd.DataFrame = untyped.compare(trees, method="stacking", round_to="none")
+    if integrate is None:
+        words = "one row left out at a time (PSIS-LOO)"
+        about = (
+            "The random effects are given: it hardly sees predictors that vary between levels only."
+        )
+    elif integrate == "obs":
+        words = "one row left out at a time (PSIS-LOO)"
+        about = (
+            "Fixed and random effects are integrated out, but the other rows of its levels stay: "
+            "it hardly sees predictors that vary between levels only."
+        )
+    else:
+        words = f"all rows of one level of {integrate} left out at a time (PSIS-LOO)"
+        about = "Fixed and random effects are integrated out."
     caption = (
-        "Expected log predictive density of one row left out at a time (PSIS-LOO), best first; "
-        "weights by stacking. The random effects are given: it hardly sees predictors that vary "
-        "between levels only."
+        f"Expected log predictive density of {words}, best first; weights by stacking. {about}"
     )
     return ModelComparison(table.rename_axis("model"), caption)

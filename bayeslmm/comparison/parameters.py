@@ -17,7 +17,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.fitting import fit_point
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.priors.names import INTERCEPT
-from bayeslmm.results.posterior import parameter_draws
+from bayeslmm.results.posterior import draws_of, parameter_draws
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Parameter:
 
 
 def parameters(design: Design) -> list[Parameter]:
-    """Fixed effects, SDs and correlations by factor, the family's own, and ICCs."""
+    """Fixed effects, SDs and correlations by factor, the family's, the residuals', ICCs."""
     rows = [Parameter(f"beta[{k}]", "fixed") for k in design.fixed_names]
     for f in design.factors:
         names = f.column_names
@@ -42,6 +42,8 @@ def parameters(design: Design) -> list[Parameter]:
     rows += [
         Parameter(k, "residual" if k == "sigma" else "family") for k in design.family.auxiliary
     ]
+    if design.residual is not None:
+        rows += [Parameter(k, "structure") for k in design.residual.names]
     if has_icc(design):
         rows += [Parameter(f"icc[{f.name}]", "icc", f.name) for f in design.factors]
     return rows
@@ -52,11 +54,13 @@ def has_icc(design: Design) -> bool:
 
     They are var / (sum of the variances + sigma^2) of a Gaussian model whose factors
     have an intercept only. With random slopes the share depends on the slope's
-    predictor, and the rows are left out.
+    predictor, and with a residual structure residuals share variance too: the rows are
+    left out.
     """
     return (
         bool(design.factors)
         and design.family.name == "gaussian"
+        and design.residual is None
         and all(f.column_names == (INTERCEPT,) for f in design.factors)
     )
 
@@ -65,6 +69,7 @@ def point_estimates(design: Design, e: Estimate) -> pd.Series[float]:
     """Estimates by parameter, ICCs too."""
     values = dict(zip((f"beta[{k}]" for k in design.fixed_names), e.beta, strict=True))
     values |= dict(zip(e.variance_names, e.variance_values, strict=True))
+    values |= dict(zip(e.residual_names, e.residual_values, strict=True))
     if has_icc(design):
         share = e.variance_values**2 / np.sum(e.variance_values**2)
         values |= {f"icc[{f.name}]": share[k] for k, f in enumerate(design.factors)}
@@ -89,14 +94,18 @@ def point_values(fit: PointLike) -> pd.DataFrame:
         errors += list(np.sqrt(np.diag(slope @ cov @ slope.T))[:-1])
     names = [*(f"beta[{k}]" for k in design.fixed_names), *e.variance_names]
     names += [p.name for p in parameters(design) if p.kind == "icc"]
+    names += list(e.residual_names)
+    errors += fit.residual_parameters_se.tolist()
     estimates = point_estimates(design, e)
     se = pd.Series(errors, index=names, dtype=float).reindex(estimates.index)
     return pd.DataFrame({"estimate": estimates, "std_error": se})
 
 
 def all_draws(fit: PosteriorLike) -> dict[str, FloatArray]:
-    """Draws by parameter, each (draws,), ICCs too."""
+    """Draws by parameter, each (draws,), ICCs too; refused if those of beta were not kept."""
     draws = parameter_draws(fit.design, fit.datatree)
+    if fit.design.p and f"beta[{fit.design.fixed_names[0]}]" not in draws:
+        draws_of(fit.datatree, "beta")
     if has_icc(fit.design):
         variances = {f.name: draws[f"sd_{f.name}[{INTERCEPT}]"] ** 2 for f in fit.design.factors}
         total = sum(variances.values(), draws["sigma"] ** 2)

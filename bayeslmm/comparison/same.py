@@ -42,6 +42,8 @@ def difference(a: Design, b: Design) -> str:
         return f"fixed effects {', '.join(a.fixed_names)} and {', '.join(b.fixed_names)}"
     if _random(a) != _random(b):
         return "their random terms differ"
+    if _structure(a) != _structure(b):
+        return "their residual structures differ"
     if not all(
         np.array_equal(f.levels, g.levels) for f, g in zip(a.factors, b.factors, strict=True)
     ):
@@ -67,3 +69,7 @@ def data_difference(a: Design, b: Design) -> str:
 
 def _random(design: Design) -> list[tuple[Any, ...]]:
     return [(f.name, f.column_names, f.pattern.tobytes()) for f in design.factors]
+
+
+def _structure(design: Design) -> Any:
+    return None if design.residual is None else design.residual.structure

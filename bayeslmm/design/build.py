@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -21,6 +20,9 @@ from bayeslmm.design.checks import (
 from bayeslmm.design.columns import ColumnKind, read_predictors
 from bayeslmm.design.design import Design
 from bayeslmm.design.encoding import Encoding, LevelCoding
+from bayeslmm.design.rank import check_random_columns, independent_columns
+from bayeslmm.design.residual import check_residual_rows, meet_residual, residual_columns
+from bayeslmm.design.residual_structures import ResidualStructure
 from bayeslmm.design.response import read_response
 from bayeslmm.design.rows import Rows, rows_that_count
 from bayeslmm.errors import (
@@ -41,11 +43,6 @@ from bayeslmm.formula.spec import Expression, FormulaSpec
 
 NaAction = Literal["drop", "exclude", "error"]
 
-# lm and lme4 call a column aliased when less than this share of it is its own.
-_RANK_TOLERANCE = 1e-7
-# Rows that stay in the processor's cache.
-_ROWS_AT_ONCE = 8192
-
 
 def build_design(
     spec: FormulaSpec,
@@ -54,6 +51,7 @@ def build_design(
     family: Family,
     weights: str | Sequence[float] | None = None,
     offset: str | Sequence[float] | None = None,
+    residual: ResidualStructure | None = None,
     na_action: NaAction = "drop",
     rank_deficient: Literal["drop", "error"] = "drop",
     extra_namespace: Mapping[str, Any] | None = None,
@@ -70,6 +68,8 @@ def build_design(
         Precision weights, zero allowed: Var(y_i) = sigma^2 / w_i.
     offset : str or array, shape (n_total,), optional
         Added to the linear predictor, beside every ``offset()`` of the formula.
+    residual : ResidualStructure, optional
+        None for independent residuals.
     na_action : {"drop", "exclude", "error"}
     rank_deficient : {"drop", "error"}
         What to do with fixed columns that others determine.
@@ -91,8 +91,11 @@ def build_design(
     table = to_frame(data)
     check_names(spec, table)
     frame, extra = _with_arguments(table, weights=weights, offset=offset)
+    structured = [] if residual is None else residual_columns(residual, list(table.columns))
+    names = [n.name for n in spec.names] + list(extra.values()) + structured
+    rows = _complete_rows(frame, names, na_action)
     frame = _without_namesakes(spec, frame, extra_namespace or {})
-    rows = _complete_rows(frame, [n.name for n in spec.names] + list(extra.values()), na_action)
+    blocks = None if residual is None else meet_residual(residual, table, rows.kept)
     frame = frame.loc[rows.kept] if not rows.kept.all() else frame
 
     namespace = formula_namespace(extra_namespace or {})
@@ -148,7 +151,8 @@ def build_design(
     )
     factors = encoding.factors(codes, [b.values for b in bases])
     check_factors(spec, factors, n=int(np.count_nonzero(w)), family=family)
-    return Design(
+    check_random_columns(spec.random, bases, used)
+    design = Design(
         spec=spec,
         family=family,
         response_name=response_name,
@@ -167,33 +171,10 @@ def build_design(
         weights=w,
         rows=rows,
         encoding=encoding,
+        residual=blocks,
     )
-
-
-def independent_columns(X: FloatArray) -> IntArray:
-    """Positions of the columns no earlier column determines, as R's pivoted QR finds them.
-
-    A column is dropped when the part of it orthogonal to the columns kept before
-    it is shorter than 1e-7 of the column itself.
-    """
-    if X.shape[1] == 0:
-        return np.empty(0, dtype=np.int64)
-    R = X[:0]
-    for start in range(0, len(X), _ROWS_AT_ONCE):
-        R = np.linalg.qr(np.vstack([R, X[start : start + _ROWS_AT_ONCE]]), mode="r")
-    norms = np.linalg.norm(R, axis=0)
-    R /= np.where(norms > 0, norms, 1.0)
-    basis = np.empty(R.shape)
-    kept: list[int] = []
-    for j in range(X.shape[1]):
-        before = basis[:, : len(kept)]
-        rest = R[:, j] - before @ (before.T @ R[:, j])
-        rest -= before @ (before.T @ rest)
-        length = math.sqrt(rest @ rest)
-        if length > _RANK_TOLERANCE:
-            basis[:, len(kept)] = rest / length
-            kept.append(j)
-    return np.array(kept, dtype=np.int64)
+    check_residual_rows(design)
+    return design
 
 
 def _code_factors(

@@ -11,6 +11,8 @@ import numpy as np
 
 from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.design.encoding import Encoding
+from bayeslmm.design.residual import ResidualRows
+from bayeslmm.design.residual_structures import RATIO_DIM
 from bayeslmm.design.rows import Factor, NewRows, Rows, rows_that_count
 from bayeslmm.families import Family
 from bayeslmm.formula.spec import FormulaSpec
@@ -49,6 +51,8 @@ class Design:
     rows : Rows
     encoding : Encoding
         How columns became numbers; reused, never re-derived, by `for_new`.
+    residual : ResidualRows, optional
+        How residuals depend on each other; None if they are independent.
     """
 
     spec: FormulaSpec
@@ -65,6 +69,7 @@ class Design:
     weights: FloatArray
     rows: Rows
     encoding: Encoding
+    residual: ResidualRows | None = None
 
     @property
     def n(self) -> int:
@@ -107,6 +112,8 @@ class Design:
             # samplers take no other labels
             labels[f.name] = [v if isinstance(v, int | str) else str(v) for v in f.levels.tolist()]
             labels[f"{f.name}_term"] = list(f.column_names)
+        if self.residual is not None and self.residual.dims:
+            labels[RATIO_DIM] = list(self.residual.levels[1:])
         return labels
 
     def Z(self) -> csr_array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -32,7 +32,8 @@ class Estimate:
         log p(y | theta, sigma): restricted for REML, maximised over beta for ML,
         integrated over the prior of beta for MAP.
     n_params : int
-        Fixed effects, free entries of T, and sigma: lme4's count.
+        Fixed effects, free entries of T, and sigma: lme4's count; and those of the
+        residual structure.
     variance_names : tuple of str
         ``sd_Subject[Days]``, ``corr_Subject[Intercept, Days]``, ..., ``sigma``.
     variance_values : ndarray
@@ -42,6 +43,9 @@ class Estimate:
     evaluations : int
     trace : tuple of (float, float)
         Criterion and largest gradient entry at each evaluation.
+    residual_names : tuple of str
+        Parameters of the residual structure: ``ar1``, ``rho`` or ``sd_ratio[level]``, ...
+    residual_values : ndarray
     """
 
     method: Method
@@ -58,11 +62,14 @@ class Estimate:
     decrement: float
     evaluations: int
     trace: tuple[tuple[float, float], ...]
+    residual_names: tuple[str, ...] = ()
+    residual_values: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         for array in (self.beta, self.cov_beta, *self.T, *self.b):
             array.setflags(write=False)
         self.variance_values.setflags(write=False)
+        self.residual_values.setflags(write=False)
 
     @property
     def covariances(self) -> tuple[FloatArray, ...]:

@@ -32,6 +32,23 @@ class Link(ABC):
     def derivative(self, eta: ArrayLike) -> FloatArray:
         """Slope of the mean, d mu / d eta."""
 
+    def averaged_inverse(self, eta: ArrayLike, variance: ArrayLike) -> FloatArray:
+        """Mean of g^-1(eta + e) over e ~ N(0, variance), shapes as they broadcast.
+
+        By the trapezoidal rule in 65 points unless there is a formula. Its error falls
+        geometrically with the step (Trefethen and Weideman 2014): below 1e-8 up to a
+        standard deviation of 4 for the logit, and of 2 for the complementary log-log.
+        """
+        at = np.asarray(eta, dtype=np.float64)
+        sd = np.sqrt(np.asarray(variance, dtype=np.float64))
+        nodes = np.linspace(-8.0, 8.0, 65)
+        weights = np.exp(-0.5 * nodes**2)
+        weights /= weights.sum()
+        total = np.zeros(np.broadcast_shapes(at.shape, sd.shape))
+        for node, weight in zip(nodes, weights, strict=True):
+            total += weight * self.inverse(at + node * sd)
+        return total
+
 
 @dataclass(frozen=True, slots=True)
 class Identity(Link):
@@ -51,6 +68,10 @@ class Identity(Link):
         """Slope of the mean, d mu / d eta."""
         return np.ones_like(np.asarray(eta, dtype=np.float64))
 
+    def averaged_inverse(self, eta: ArrayLike, variance: ArrayLike) -> FloatArray:
+        """Mean of g^-1(eta + e) over e ~ N(0, variance): eta."""
+        return np.asarray(eta, dtype=np.float64) + np.zeros_like(variance, dtype=np.float64)
+
 
 @dataclass(frozen=True, slots=True)
 class Log(Link):
@@ -69,6 +90,11 @@ class Log(Link):
     def derivative(self, eta: ArrayLike) -> FloatArray:
         """Slope of the mean, d mu / d eta."""
         return self.inverse(eta)
+
+    def averaged_inverse(self, eta: ArrayLike, variance: ArrayLike) -> FloatArray:
+        """Mean of g^-1(eta + e) over e ~ N(0, variance): exp(eta + variance / 2)."""
+        half = 0.5 * np.asarray(variance, dtype=np.float64)
+        return self.inverse(np.asarray(eta, dtype=np.float64) + half)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +172,11 @@ class Probit(ProbabilityLink):
         """Log of d p / d eta."""
         x = np.asarray(eta, dtype=np.float64)
         return np.asarray(-0.5 * x * x - 0.5 * np.log(2 * np.pi))
+
+    def averaged_inverse(self, eta: ArrayLike, variance: ArrayLike) -> FloatArray:
+        """Mean of g^-1(eta + e) over e ~ N(0, variance): Phi(eta / sqrt(1 + variance))."""
+        spread = np.sqrt(1.0 + np.asarray(variance, dtype=np.float64))
+        return self.inverse(np.asarray(eta, dtype=np.float64) / spread)
 
 
 @dataclass(frozen=True, slots=True)

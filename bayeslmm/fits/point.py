@@ -13,32 +13,38 @@ import pandas as pd
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
+from bayeslmm.design.residual import with_residual_values
 from bayeslmm.design.response import checked_response
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.errors import AttributeRefused, check_level
 from bayeslmm.fits.fit import Effects, Fit, unknown_effects
+from bayeslmm.fits.fixed_effects import FixedEffects
+from bayeslmm.fits.intervals import Intervals
+from bayeslmm.fits.marginal_means import MarginalMeansOfFit
+from bayeslmm.fits.predictions import PointPredictions
+from bayeslmm.fits.variance_shares import VarianceShares
 from bayeslmm.fitting import fit_point, refitter
+from bayeslmm.inference.degrees_of_freedom import choose_df_method
 from bayeslmm.outcomes import FitStatus
-from bayeslmm.prediction import expected, linear_predictor, placed, rows_to_predict
 from bayeslmm.priors import PriorSet
 from bayeslmm.results.definition import ModelDefinition, with_response
 from bayeslmm.results.labels import covariances_by_factor, effects_by_factor
 from bayeslmm.results.refits import Refits
-from bayeslmm.results.tables import fixed_table, random_table, sd_of, varcorr_table, wald_interval
+from bayeslmm.results.tables import random_table, sd_of, varcorr_table
 
 if TYPE_CHECKING:
     from bayeslmm.engine.gaussian import Refitter
+    from bayeslmm.engine.gaussian.residual import ResidualUncertainty
+    from bayeslmm.inference.all_optimizers import OptimizerComparison
     from bayeslmm.reporting.summary import Summary
 
 
-class PointFit(Fit):
+class PointFit(Intervals, MarginalMeansOfFit, VarianceShares, PointPredictions, FixedEffects, Fit):
     """Point estimates (REML, ML or MAP) of a mixed model.
 
     Made by `bayeslmm.fit` or ``Model.fit``. Estimates and standard errors are in the
     units of the data; every table names the reference distribution of its p-values.
     """
-
-    df_method: str = "normal"
 
     def __init__(
         self,
@@ -46,10 +52,12 @@ class PointFit(Fit):
         estimate: Estimate,
         definition: ModelDefinition | Callable[[], ModelDefinition],
         priors: PriorSet,
+        df_method: str | None = None,
     ) -> None:
-        self.design = design
+        self.design = with_residual_values(design, estimate.residual_values)
         self.estimate = estimate
         self.priors = priors
+        self.df_method = choose_df_method(df_method, estimate)
         self._definition = definition
 
     @property
@@ -58,40 +66,6 @@ class PointFit(Fit):
         if callable(self._definition):
             self._definition = self._definition()
         return self._definition
-
-    # -- fixed effects -----------------------------------------------------------
-    @property
-    def fe_params(self) -> pd.Series[Any]:
-        """Fixed-effect estimates."""
-        return pd.Series(self.estimate.beta, index=list(self.design.fixed_names), name="estimate")
-
-    @property
-    def fe_bse(self) -> pd.Series[Any]:
-        """Standard errors of the fixed effects."""
-        se = np.sqrt(np.diag(self.estimate.cov_beta))
-        return pd.Series(se, index=list(self.design.fixed_names), name="std_error")
-
-    @property
-    def fe_cov(self) -> FloatArray:
-        """Covariance matrix of the fixed effects, sigma^2 (X'V^-1X)^-1, shape (p, p)."""
-        return self.estimate.cov_beta
-
-    @property
-    def fe_tvalues(self) -> pd.Series[Any]:
-        """Estimates over their standard errors."""
-        return (self.fe_params / self.fe_bse).rename("z_value")
-
-    @property
-    def fe_pvalues(self) -> pd.Series[Any]:
-        """Two-sided p-values by the standard normal (``df_method`` "normal")."""
-        from bayeslmm.results.tables import normal_pvalues
-
-        return normal_pvalues(self.fe_tvalues).rename("p_value")
-
-    @property
-    def fe_conf_int(self) -> pd.DataFrame:
-        """95 % Wald intervals by the standard normal, columns 0.025 and 0.975."""
-        return wald_interval(self.fe_params, self.fe_bse, 0.95)
 
     # -- variance components -----------------------------------------------------
     @property
@@ -108,6 +82,27 @@ class PointFit(Fit):
     def sigma(self) -> float:
         """Residual standard deviation."""
         return self.estimate.sigma
+
+    @property
+    def residual_parameters(self) -> pd.Series[Any]:
+        """Parameters of the residual structure: ``ar1``, ``rho``, or ``sd_ratio[level]``."""
+        return pd.Series(
+            self.estimate.residual_values, list(self.estimate.residual_names), name="estimate"
+        )
+
+    @property
+    def residual_parameters_se(self) -> pd.Series[Any]:
+        """Their standard errors, from the observed information of all parameters."""
+        if self.design.residual is None:
+            return pd.Series([], dtype=float, name="std_error")
+        errors = np.sqrt(np.diag(self._residual_uncertainty.cov))
+        return pd.Series(errors, list(self.estimate.residual_names), name="std_error")
+
+    @cached_property
+    def _residual_uncertainty(self) -> ResidualUncertainty:
+        from bayeslmm.fitting import residual_uncertainty
+
+        return residual_uncertainty(self.design, self.estimate, self.priors)
 
     @property
     def theta(self) -> FloatArray:
@@ -129,7 +124,10 @@ class PointFit(Fit):
         """
         from bayeslmm.fitting import variance_uncertainty
 
-        cov = variance_uncertainty(self.design, self.estimate, self.priors)
+        if self.design.residual is not None:
+            cov = self._residual_uncertainty.variance_cov
+        else:
+            cov = variance_uncertainty(self.design, self.estimate, self.priors)
         names = list(self.estimate.variance_names)
         return pd.DataFrame(cov, names, names)
 
@@ -208,37 +206,6 @@ class PointFit(Fit):
         """Criterion and largest gradient entry at each evaluation of the optimiser."""
         return pd.DataFrame(self.estimate.trace, columns=["criterion", "max_gradient"])
 
-    @property
-    def fittedvalues(self) -> FloatArray:
-        """Conditional expected responses, X beta + Z b + offset, shape (n,)."""
-        return self.predict()
-
-    def predict(self, newdata: Any = None, include_re: bool = True) -> FloatArray:
-        """Expected response.
-
-        Parameters
-        ----------
-        newdata : table, optional
-            The training rows by default.
-        include_re : bool
-            True adds the BLUPs; a level the fit never saw has BLUP 0. False gives
-            the population mean, for which ``newdata`` needs no grouping columns.
-
-        Returns
-        -------
-        ndarray, shape (rows,)
-            NaN for rows with missing values.
-
-        Raises
-        ------
-        UnseenLevelError
-            A level of a fixed factor the fit never saw.
-        """
-        e = self.estimate
-        rows = rows_to_predict(self.design, newdata, include_re=include_re)
-        eta = linear_predictor(rows, e.beta, e.b if include_re else None)
-        return placed(self.design, rows, expected(self.design.family, rows, eta))
-
     def refit(self, y: Any) -> PointFit | Refits:
         """The same model fitted to another response, or to many.
 
@@ -268,12 +235,12 @@ class PointFit(Fit):
         values = checked_response(self.design, y)
         if values.ndim == 1:
             design = replace(self.design, y=values)
-            if self.method == "MAP":
+            if self.method == "MAP" or design.residual is not None:
                 estimate = fit_point(design, self.method, self.priors)
             else:
                 estimate = self._refitter.estimate(values)
             definition = partial(with_response, self.definition, design)
-            return PointFit(design, estimate, definition, self.priors)
+            return PointFit(design, estimate, definition, self.priors, self.df_method)
         batch = self._refitter.fit(values)
         return Refits(
             fe_params=pd.DataFrame(batch.beta, columns=list(self.design.fixed_names)),
@@ -298,13 +265,45 @@ class PointFit(Fit):
         """
         check_level(level)
         if effects == "fixed":
-            return fixed_table(self.design, self.estimate, level)
+            return self._fixed_table(level)
         if effects == "random":
             return random_table(self.design, self.estimate.b, self._cov_b, level)
         if effects == "variance":
             cov = self.variance_cov.to_numpy()
             return varcorr_table(self.design, self.estimate, cov, level)
         raise unknown_effects(effects)
+
+    def all_optimizers(self) -> OptimizerComparison:
+        """Make the fit again by every optimiser there is, and say whether they agree.
+
+        Newton's method from moments and from other starts, and SciPy's L-BFGS-B, COBYQA,
+        Nelder-Mead and Powell on the same criterion, as lme4's ``allFit`` does.
+
+        Returns
+        -------
+        OptimizerComparison
+            ``table``, a row an optimiser; ``agree``; ``words``.
+
+        Raises
+        ------
+        ArgumentError
+            Nothing is searched for (no random effects), or a residual structure.
+
+        Notes
+        -----
+        SciPy's minimisers are there as they are, and may stop early; what matters is whether
+        one of them ends lower. They are left out where Uniform priors of a MAP fit end.
+
+        Examples
+        --------
+        >>> import bayeslmm as bl
+        >>> fit = bl.fit("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff"))
+        >>> fit.all_optimizers().agree
+        True
+        """
+        from bayeslmm.inference.all_optimizers import compare_optimizers
+
+        return compare_optimizers(self.design, self.estimate, self.priors)
 
     def summary(self) -> Summary:
         """Summary like lme4's: prints as text, shows as HTML in a notebook."""
@@ -316,7 +315,8 @@ class PointFit(Fit):
         """Write the fit to one netCDF-4 file; `bayeslmm.load` reads it back."""
         from bayeslmm.results.storage import write_fit
 
-        return write_fit(path, self.definition, estimate=self.estimate)
+        definition = replace(self.definition, df_method=self.df_method)
+        return write_fit(path, definition, estimate=self.estimate)
 
     def _refuse_map(self, name: str) -> None:
         if self.method == "MAP":

@@ -13,7 +13,10 @@ from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
 from bayeslmm.errors import AttributeRefused, check_level
 from bayeslmm.fits.fit import Effects, Fit, unknown_effects
-from bayeslmm.prediction import mean_over_draws, placed, rows_to_predict
+from bayeslmm.fits.intervals import ResponseBootstrap
+from bayeslmm.fits.marginal_means import MarginalMeansOfFit
+from bayeslmm.fits.predictions import PosteriorPredictions
+from bayeslmm.fits.variance_shares import VarianceShares
 from bayeslmm.priors import PriorSet
 from bayeslmm.results.definition import ModelDefinition
 from bayeslmm.results.labels import covariances_by_factor, effects_by_factor
@@ -29,6 +32,11 @@ _INSTEAD = {
     "fe_tvalues": "fe_conf_int, or draws: fit.datatree['posterior']",
     "fe_pvalues": "fe_conf_int, or the share of draws above zero",
     "df_method": "fe_conf_int: quantiles of draws need no reference distribution",
+    "fixed_covariance": "fe_cov",
+    "with_df": "fe_conf_int: quantiles of draws need no reference distribution",
+    "fe_df": "fe_conf_int: quantiles of draws need no reference distribution",
+    "anova": "emmeans(...).contrast(), hypothesis(...), or compare_models of two posteriors",
+    "ranova": "to_frame('variance'), or compare_models of two posteriors",
     "df_resid": "az.loo(fit.datatree)",
     "n_params": "az.loo(fit.datatree): its p is the effective number of parameters",
     "llf": "fit.datatree['log_likelihood'] or az.loo(fit.datatree)",
@@ -41,11 +49,16 @@ _INSTEAD = {
     "status": "converged and diagnostics",
     "trace": "az.plot_trace(fit.datatree)",
     "refit": "model.update(data=...).sample()",
+    "confint": "to_frame('fixed', level) and to_frame('variance', level): quantiles of draws",
+    "profile": "quantiles of draws: to_frame('variance', level)",
+    "bootstrap": "quantiles of draws: to_frame('variance', level)",
 }
 """What to use for names of a point fit that draws have no answer to."""
 
 
-class PosteriorFit(Fit):
+class PosteriorFit(
+    ResponseBootstrap, MarginalMeansOfFit, VarianceShares, PosteriorPredictions, Fit
+):
     """Posterior draws of a mixed model, with a point fit's names answered from draws.
 
     Attributes
@@ -164,6 +177,24 @@ class PosteriorFit(Fit):
         return float(np.mean(self._draws["sigma"]))
 
     @property
+    def residual_parameters(self) -> pd.Series[Any]:
+        """Posterior means of ``ar1``, ``rho`` or ``sd_ratio[level]``."""
+        means = {k: float(v.mean()) for k, v in self._residual_draws.items()}
+        return pd.Series(means, dtype=float, name="mean")
+
+    @property
+    def residual_parameters_se(self) -> pd.Series[Any]:
+        """Their posterior SDs."""
+        sds = {k: float(v.std(ddof=1)) for k, v in self._residual_draws.items()}
+        return pd.Series(sds, dtype=float, name="posterior_sd")
+
+    @property
+    def _residual_draws(self) -> dict[str, FloatArray]:
+        from bayeslmm.results.posterior import residual_draws
+
+        return residual_draws(self.design, self.datatree)
+
+    @property
     def varcorr(self) -> pd.DataFrame:
         """SDs, correlations and residual SD: mean, posterior SD, median, interval."""
         return self.to_frame("variance")
@@ -194,30 +225,6 @@ class PosteriorFit(Fit):
         """Whether R-hat, effective sample size and divergences give no reason for doubt."""
         return self.diagnostics.converged
 
-    @property
-    def fittedvalues(self) -> FloatArray:
-        """Posterior means of the conditional expected responses, shape (n,)."""
-        return self.predict()
-
-    def predict(self, newdata: Any = None, include_re: bool = True) -> FloatArray:
-        """Posterior mean of the expected response.
-
-        Parameters
-        ----------
-        newdata : table, optional
-        include_re : bool
-            False leaves the random effects out: the response at b = 0.
-
-        Returns
-        -------
-        ndarray, shape (rows,)
-        """
-        rows = rows_to_predict(self.design, newdata, include_re=include_re)
-        mean = mean_over_draws(
-            self.design.family, rows, self._beta, self._b if include_re else None
-        )
-        return placed(self.design, rows, mean)
-
     def to_frame(self, effects: Effects = "fixed", level: float = 0.95) -> pd.DataFrame:
         """Tidy table: ``mean``, ``posterior_sd``, ``median``, equal-tailed interval.
 
@@ -238,11 +245,172 @@ class PosteriorFit(Fit):
         names = self.design.fixed_names
         return summarise({name: self._beta[:, k] for k, name in enumerate(names)}, level)
 
+    def log_likelihood(
+        self, integrate: str | None = None, *, draws: int | None = None, progressbar: bool = True
+    ) -> xr.DataTree:
+        """Log likelihood of what is left out, for `arviz.loo` and `arviz.compare`.
+
+        With ``integrate``, fixed and random effects are integrated out exactly: of each draw
+        of the SDs, correlations and sigma, log p(y_g | y_-g, SDs, correlations, sigma), where
+        g is a level of a factor, or a row. Weights by importance sampling then leave g out of
+        the posterior of these parameters, so that all of y_g is predicted from the other rows.
+
+        Parameters
+        ----------
+        integrate : str, optional
+            What is left out at a time: the levels of a grouping factor, ``"Subject"`` or
+            ``"batch:cask"``, with all their rows; or ``"obs"``, one row. By default the log
+            likelihood of each row given its random effects, any family.
+        draws : int, optional
+            Use so many draws of each chain, evenly spaced.
+        progressbar : bool
+
+        Returns
+        -------
+        xarray.DataTree
+            Groups ``posterior`` and ``log_likelihood``. The latter has one variable, named
+            as the response, of dimensions chain, draw and what is left out; in log units of
+            the density of the response (all rows of a level jointly). Rows of weight zero,
+            and levels that have no others, are not in it.
+
+        Raises
+        ------
+        ArgumentError
+            Not a factor of the model; not Gaussian with identity link; a prior of a fixed
+            effect neither Normal nor Flat; or flat ones, and rows without which they are
+            not determined.
+
+        Notes
+        -----
+        The question decides what to leave out. Given the random effects, or with single rows
+        left out, the other rows of a level say nearly all of its effects, so a predictor that
+        varies between levels only makes next to no difference; leave out levels to judge it.
+        A draw costs a factorisation, and for each level a system of as many equations as it
+        has rows (of different levels of other factors).
+
+        References
+        ----------
+        Vehtari, A., Gelman, A. and Gabry, J. (2017), Practical Bayesian model evaluation using
+        leave-one-out cross-validation and WAIC, Statistics and Computing 27, 1413-1432.
+
+        Examples
+        --------
+        >>> import arviz as az
+        >>> import bayeslmm as bl
+        >>> model = bl.Model("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff"))
+        >>> post = model.sample(500, random_seed=1, progressbar=False)
+        >>> tree = post.log_likelihood(integrate="Batch", progressbar=False)
+        >>> dict(tree["log_likelihood"].sizes)
+        {'chain': 4, 'draw': 500, 'Batch': 6}
+        >>> loo = az.loo(tree)
+        """
+        from bayeslmm.sampling.leaving_out import log_likelihood_tree
+
+        return log_likelihood_tree(
+            self.design,
+            self.priors,
+            self.datatree,
+            integrate,
+            draws=draws,
+            progressbar=progressbar,
+        )
+
+    def prior_sensitivity(self, threshold: float = 0.05) -> pd.DataFrame:
+        """How much each parameter depends on its prior, by power scaling.
+
+        The prior of the top-level parameters, then the likelihood, is raised to powers
+        0.99 and 1.01, the posterior reweighted, and the distance it moves measured
+        (cumulative Jensen-Shannon, per doubling of the power). Nothing is sampled anew.
+
+        Parameters
+        ----------
+        threshold : float
+            From which a parameter is said to be sensitive.
+
+        Returns
+        -------
+        DataFrame
+            A row a coefficient, SD, correlation and parameter of the family: columns
+            ``parameter``, ``prior``, ``likelihood`` (sensitivities, without unit) and
+            ``diagnosis``. Sensitive to both: prior and data may disagree; to the prior
+            only: the prior is strong or the data weak.
+
+        Raises
+        ------
+        ArgumentError
+            The posterior was sampled with ``log_likelihood=False``.
+
+        Notes
+        -----
+        The likelihood is that given the random effects, whose distribution belongs to
+        neither part. Kallioinen, Paananen, Buerkner and Vehtari (2024), Detecting and
+        diagnosing prior and likelihood sensitivity with power-scaling, Statistics and
+        Computing 34.
+
+        Examples
+        --------
+        ``model.sample().prior_sensitivity()``
+        """
+        from bayeslmm.sampling.sensitivity import power_scaling
+
+        return power_scaling(self.datatree, self._draws, threshold)
+
     def summary(self) -> Summary:
         """Summary with the same layout as a point fit's."""
         from bayeslmm.reporting.summary import summarise_posterior
 
         return summarise_posterior(self)
+
+    def add_chains(
+        self,
+        chains: int = 2,
+        *,
+        random_seed: int | None = None,
+        cores: int | None = None,
+        progressbar: bool = True,
+    ) -> PosteriorFit:
+        """Sample further chains with the settings of those there are.
+
+        For a posterior whose chains agree but hold too few draws, or one that was
+        interrupted; also for one that was loaded.
+
+        Parameters
+        ----------
+        chains : int
+            Chains to add, each with as many draws as those before.
+        random_seed : int, optional
+            Another than those that made this posterior; drawn by default. The attribute
+            ``added_chains`` of the datatree records it.
+        cores : int, optional
+        progressbar : bool
+
+        Returns
+        -------
+        PosteriorFit
+            In memory, of all chains; this one is left as it is.
+
+        Raises
+        ------
+        ArgumentError
+            A seed that has been used.
+
+        Warns
+        -----
+        ConvergenceWarning
+            What the chains, old and new together, still leave in doubt.
+        """
+        from bayeslmm.fitting import sample_more
+
+        datatree, diagnostics = sample_more(
+            self.design,
+            self.priors,
+            self.datatree,
+            chains=chains,
+            random_seed=random_seed,
+            cores=cores,
+            progressbar=progressbar,
+        )
+        return PosteriorFit(self.design, datatree, diagnostics, self.definition, self.priors)
 
     def save(self, path: str | Path) -> Path:
         """Write draws and model to one netCDF-4 file; `bayeslmm.load` and ArviZ read it."""

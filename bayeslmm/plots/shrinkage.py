@@ -8,6 +8,7 @@ import numpy as np
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Factor
+from bayeslmm.design.residual import refuse_residual_structure
 from bayeslmm.errors import ArgumentError
 from bayeslmm.plots.drawable import DrawableFit, find_factor, is_posterior
 from bayeslmm.plots.style import BLUE, GREY, INK, ORANGE, panels
@@ -32,6 +33,7 @@ def no_pooling(fit: DrawableFit, factor: Factor) -> FloatArray:
         NaN for levels whose rows do not determine all columns.
     """
     design = fit.design
+    refuse_residual_structure(design, "the estimate of a level by itself", "plot_caterpillar")
     b = [
         np.zeros((f.n_levels, f.n_columns))
         if f is factor

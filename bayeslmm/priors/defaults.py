@@ -25,6 +25,9 @@ reaches the hundreds (under 10 %, Poisson in all but name). Heavier tails in use
 elsewhere leave the posterior mean infinite when the data are Poisson, because the
 likelihood is then flat in large ``alpha``; with this one mean and SD exist.
 
+Of a residual structure, ``ar1`` and ``rho`` ~ Uniform over all values they may take, and
+each ``sd_ratio[level]`` ~ LogNormal(0, 1): 95 % between a seventh and seven.
+
 Rows of weight zero are left out of every moment. Scales are rounded to three digits and
 locations to a hundredth of the scale or better, and the rounded numbers are the prior.
 """
@@ -40,9 +43,9 @@ import numpy as np
 from bayeslmm.arrays import FloatArray
 from bayeslmm.priors.lkj import LKJ
 from bayeslmm.priors.names import INTERCEPT
-from bayeslmm.priors.positive import HalfStudentT
+from bayeslmm.priors.positive import HalfStudentT, LogNormal
 from bayeslmm.priors.prior import Prior
-from bayeslmm.priors.real import Normal
+from bayeslmm.priors.real import Normal, Uniform
 
 if TYPE_CHECKING:
     from bayeslmm.design.design import Design
@@ -139,6 +142,17 @@ def default_auxiliary(design: Design, y: Scale) -> dict[str, Prior]:
         "alpha": OVERDISPERSION,
     }
     return {name: known[name] for name in design.family.auxiliary}
+
+
+def default_residual(design: Design) -> dict[str, Prior]:
+    """Priors of the parameters of the residual structure, by name."""
+    if design.residual is None:
+        return {}
+    structure, order = design.residual.structure, design.residual.order(design.used)
+    prior: Prior = LogNormal(0.0, 1.0)
+    if structure.correlated:
+        prior = Uniform(*structure.interval(order))
+    return dict.fromkeys(design.residual.names, prior)
 
 
 def root_mean_square(x: FloatArray) -> float:

@@ -136,7 +136,17 @@ class LKJ(Prior):
 
     def sample(self, rng: np.random.Generator, size: Size = None, *, dim: int = 2) -> FloatArray:
         """Independent correlation matrices, shape (*size, dim, dim)."""
+        L = self.sample_factor(rng, size, dim=dim)
+        return L @ np.swapaxes(L, -1, -2)
+
+    def sample_factor(
+        self, rng: np.random.Generator, size: Size = None, *, dim: int = 2
+    ) -> FloatArray:
+        """Lower triangular L of independent correlation matrices L L', shape (*size, dim, dim).
+
+        For ``eta`` well below 1 many matrices are singular but for rounding, and have no
+        computed Cholesky factor; L is made without one.
+        """
         shape = () if size is None else (size,) if isinstance(size, int) else tuple(size)
         a = partial_shapes(self.eta, dim)
-        L = correlation_factor(2 * rng.beta(a, a, (*shape, len(a))) - 1, dim)
-        return L @ np.swapaxes(L, -1, -2)
+        return correlation_factor(2 * rng.beta(a, a, (*shape, len(a))) - 1, dim)

@@ -59,6 +59,8 @@ def observed_name(design: Design) -> str:
     for f in design.factors:
         taken |= {effects_name(f.name), sd_name(f.name), corr_name(f.name)}
         taken |= {f"z_{f.name}", f"partial_{f.name}", term_dim_bis(f.name)}
+    if design.residual is not None:
+        taken.add(design.residual.variable)
     name = design.response_name
     while name in taken:
         name += "_obs"

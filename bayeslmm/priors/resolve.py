@@ -12,6 +12,7 @@ from bayeslmm.priors.defaults import (
     default_auxiliary,
     default_beta,
     default_centre,
+    default_residual,
     default_sd,
     response_scale,
 )
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from bayeslmm.design.design import Design
 
 
+# Correlations of residuals, whose priors need ends.
+_CORRELATIONS = ("ar1", "rho")
+
+
 def resolve_priors(design: Design, user: Mapping[str, Prior] | None = None) -> PriorSet:
     """Prior of every parameter of a design: the user's where given, else the default.
 
@@ -35,8 +40,9 @@ def resolve_priors(design: Design, user: Mapping[str, Prior] | None = None) -> P
     user : mapping of str to Prior, optional
         Names are ``beta[<column>]``, ``beta`` (every coefficient but the intercept),
         ``sd_<factor>[<column>]``, ``sd_<factor>`` (all of the factor's),
-        ``corr_<factor>``, ``sigma``, ``alpha``. The more specific name wins. The prior
-        of the intercept is about the response where predictors are at their means.
+        ``corr_<factor>``, ``sigma``, ``alpha``; of a residual structure ``ar1``, ``rho``,
+        ``sd_ratio[<level>]`` and ``sd_ratio`` (of all levels). The more specific name wins.
+        The prior of the intercept is about the response where predictors are at their means.
 
     Returns
     -------
@@ -81,6 +87,10 @@ def resolve_priors(design: Design, user: Mapping[str, Prior] | None = None) -> P
             assert isinstance(lkj, LKJ)
             corr[f.name] = lkj
     auxiliary = {k: choose(k, None, v) for k, v in default_auxiliary(design, y).items()}
+    residual = {
+        k: choose(k, None if design.residual is None else design.residual.variable, v)
+        for k, v in default_residual(design).items()
+    }
     return PriorSet(
         fixed_names=design.fixed_names,
         beta=beta,
@@ -90,6 +100,7 @@ def resolve_priors(design: Design, user: Mapping[str, Prior] | None = None) -> P
         corr=corr,
         blocks={f.name: correlated_blocks(f) for f in design.factors},
         auxiliary=auxiliary,
+        residual=residual,
         sources=sources,
         response=design.response_name,
         link=design.family.link.name,
@@ -105,7 +116,10 @@ def parameter_names(design: Design) -> list[str]:
         names += [of(sd_name(f.name), c) for c in f.column_names] + [sd_name(f.name)]
         if f.has_correlations:
             names.append(corr_name(f.name))
-    return [*names, *design.family.auxiliary]
+    residual: list[str] = []
+    if design.residual is not None:
+        residual = list(dict.fromkeys([*design.residual.names, design.residual.variable]))
+    return [*names, *design.family.auxiliary, *residual]
 
 
 def _check_names(design: Design, given: Mapping[str, Any]) -> None:
@@ -119,7 +133,19 @@ def _check_names(design: Design, given: Mapping[str, Any]) -> None:
                 found=f"{prior!r} ({type(prior).__name__})",
                 fix=f"use a prior object such as {_example(name)!r}",
             )
-        _check_support(name, prior)
+        if name in _CORRELATIONS:
+            _check_interval(name, prior, *default_residual(design)[name].bounds)
+        else:
+            _check_support(name, prior)
+
+
+def _check_interval(name: str, prior: Prior, low: float, high: float) -> None:
+    """Refuse a prior of a residual correlation that is not within its interval."""
+    if isinstance(prior, LKJ) or prior.bounds[0] < low or prior.bounds[1] > high:
+        raise PriorError(
+            f"{prior!r} cannot be the prior of `{name}`, which lies between {low:g} and {high:g}.",
+            fix=f"use for example {Uniform(max(low, 0.0), high)!r}",
+        )
 
 
 def _unknown(design: Design, name: str, names: list[str]) -> PriorError:

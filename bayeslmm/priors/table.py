@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MEANINGS = {
     "sigma": "residual SD",
     "alpha": "overdispersion; Poisson as it grows",
+    "ar1": "correlation of residuals one step apart",
+    "rho": "correlation of residuals of one level",
+    "sd_ratio": "residual SD over that of the first level",
 }
 
 
@@ -50,6 +53,8 @@ class PriorSet:
         ``sigma`` or ``alpha``.
     sources : mapping of str to str
         ``"default"`` or ``"user"``, by parameter.
+    residual : mapping of str to Prior
+        Of the parameters of the residual structure, by name.
     response : str
         Name of the response, for the table.
     link : str
@@ -67,6 +72,7 @@ class PriorSet:
     sources: Mapping[str, str]
     response: str
     link: str
+    residual: Mapping[str, Prior] = field(default_factory=dict)
 
     @property
     def sigma(self) -> Prior | None:
@@ -77,6 +83,18 @@ class PriorSet:
     def alpha(self) -> Prior | None:
         """Prior of the overdispersion, if the family has one."""
         return self.auxiliary.get("alpha")
+
+    @property
+    def scalar(self) -> dict[str, Prior]:
+        """The prior of every single number, coefficients, SDs and those of the family, by name."""
+        named = [
+            (of("beta", name), prior)
+            for name, prior in zip(self.fixed_names, self.beta, strict=True)
+        ]
+        for factor, own in self.sd.items():
+            columns = self.columns[factor]
+            named += [(of(sd_name(factor), c), p) for c, p in zip(columns, own, strict=True)]
+        return {**dict(named), **self.auxiliary, **self.residual}
 
     @property
     def intercept(self) -> int | None:
@@ -136,7 +154,8 @@ class PriorSet:
         -------
         dict of str to ndarray
             An array a variable: ``beta`` (..., p), ``sd_<factor>`` (..., K),
-            ``corr_<factor>`` (...), summed over its terms, ``sigma`` or ``alpha`` (...).
+            ``corr_<factor>`` (...), summed over its terms, ``sigma`` or ``alpha`` (...);
+            ``ar1`` or ``rho`` (...), ``sd_ratio`` (..., levels).
             Improper priors count as constants.
         """
         out: dict[str, FloatArray] = {}
@@ -151,7 +170,17 @@ class PriorSet:
             out[corr_name(factor)] = np.sum(parts, axis=0)
         for name, prior in self.auxiliary.items():
             out[name] = prior.logpdf(draws[name])
+        if self.residual:
+            variable, own = self.residual_variable, tuple(self.residual.values())
+            values = np.asarray(draws[variable])
+            scalar = variable in self.residual
+            out[variable] = own[0].logpdf(values) if scalar else _each(own, values)
         return out
+
+    @property
+    def residual_variable(self) -> str:
+        """The variable that holds the parameters of the residual structure."""
+        return next(iter(self.residual)).split("[")[0]
 
     def table(self) -> pd.DataFrame:
         """A row a parameter: its prior, where that came from, what it is about.
@@ -180,6 +209,7 @@ class PriorSet:
                 meaning = f"correlations between the effects of one {factor}"
                 rows.append((corr_name(factor), self.corr[factor], meaning))
         rows += [(name, prior, MEANINGS[name]) for name, prior in self.auxiliary.items()]
+        rows += [(k, p, MEANINGS[k.split("[")[0]]) for k, p in self.residual.items()]
         return [(name, repr(prior), self.sources[name], words) for name, prior, words in rows]
 
     def __repr__(self) -> str:

@@ -5,5 +5,6 @@ needs it.
 """
 
 from bayeslmm.pymc_model.build import Parameterization, build_pymc_model
+from bayeslmm.pymc_model.marginal import add_marginal_likelihood
 
-__all__ = ["Parameterization", "build_pymc_model"]
+__all__ = ["Parameterization", "add_marginal_likelihood", "build_pymc_model"]

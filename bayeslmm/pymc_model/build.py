@@ -8,31 +8,37 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm.design.design import Design
+from bayeslmm.design.residual import ResidualRows
+from bayeslmm.design.residual_structures import RATIO_DIM
 from bayeslmm.errors import ArgumentError
 from bayeslmm.priors import PriorSet
-from bayeslmm.priors.names import informative_rows, obs_labels, term_dim, term_dim_bis
+from bayeslmm.priors.names import informative_rows
+from bayeslmm.pymc_model.coords import model_coords
 from bayeslmm.pymc_model.distributions import free_scalar, free_vector
 from bayeslmm.pymc_model.effects import add_effects, contribution
 from bayeslmm.pymc_model.likelihood import add_likelihood
+from bayeslmm.pymc_model.marginal import add_marginal_likelihood
 
 MANY_COLUMNS = 12
 """Above this, a matrix product: slow to compile the first time, faster to evaluate."""
 
-Parameterization = Literal["noncentered", "centered"]
+Parameterization = Literal["noncentered", "centered", "marginal"]
 
 
 def build_pymc_model(
     design: Design, priors: PriorSet, *, parameterization: Parameterization = "noncentered"
 ) -> pm.Model:
-    """The full model: fixed and random effects, their priors, the likelihood.
+    """The model: priors and likelihood, with all effects in it or integrated out.
 
     Parameters
     ----------
     design : Design
     priors : PriorSet
-    parameterization : {"noncentered", "centered"}
-        Whether the sampler moves standardised effects ``z_<factor>`` or the effects
-        themselves. The posterior is the same.
+    parameterization : {"noncentered", "centered", "marginal"}
+        Whether the sampler moves standardised effects ``z_<factor>``, the effects
+        themselves, or neither: ``"marginal"`` integrates fixed and random effects out,
+        for a Gaussian response with normal or flat priors of the fixed effects. The
+        posterior is the same.
 
     Returns
     -------
@@ -43,21 +49,27 @@ def build_pymc_model(
         response under its own name (``<name>_obs`` if a variable or dimension has that
         name), with dimension ``obs``. Rows of weight zero are left out. With an
         intercept the free variable is ``beta_centered``, the coefficients of columns
-        less their means.
+        less their means. Marginal, there is no ``beta`` and no ``b_<f>``.
 
     Raises
     ------
     ArgumentError
-        An unknown parameterization.
+        An unknown parameterization, or ``"marginal"`` for a response that is not Gaussian.
+    PriorError
+        ``"marginal"``, and a prior of a fixed effect is neither Normal nor Flat.
     """
     if parameterization not in get_args(Parameterization):
         raise ArgumentError(
-            "parameterization= takes one of two names.",
+            "parameterization= takes one of three names.",
             found=repr(parameterization),
-            fix='use "noncentered" or "centered"',
+            fix='use "noncentered", "centered" or "marginal"',
         )
+    if parameterization == "marginal":
+        with pm.Model() as model:
+            add_marginal_likelihood(design, priors)
+        return model
     used = informative_rows(design)
-    with pm.Model(coords=_coords(design)) as model:
+    with pm.Model(coords=model_coords(design)) as model:
         eta: Any = design.offset[used]
         if design.p:
             eta = eta + _add_fixed(design, priors, used)
@@ -68,18 +80,18 @@ def build_pymc_model(
             name: free_scalar(name, prior, positive=True)
             for name, prior in priors.auxiliary.items()
         }
+        if design.residual is not None:
+            aux[design.residual.variable] = _add_residual(design.residual, priors)
         add_likelihood(design, eta, aux, used)
     return model
 
 
-def _coords(design: Design) -> dict[str, Any]:
-    coords: dict[str, Any] = {**design.coords, "obs": obs_labels(design)}
-    if not design.p:
-        del coords["fixed"]
-    for f in design.factors:
-        if f.has_correlations:
-            coords[term_dim_bis(f.name)] = coords[term_dim(f.name)]
-    return coords
+def _add_residual(rows: ResidualRows, priors: PriorSet) -> Any:
+    """Add the parameters of the residual structure."""
+    if rows.structure.correlated:
+        return free_scalar(rows.variable, priors.residual[rows.variable], positive=False)
+    own = list(priors.residual.values())
+    return free_vector(rows.variable, own, rows.levels[1:], RATIO_DIM, positive=True)
 
 
 def _add_fixed(design: Design, priors: PriorSet, used: Any) -> Any:

@@ -10,6 +10,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayeslmm.design.design import Design
+from bayeslmm.design.residual import ResidualRows
 from bayeslmm.families.links import Link
 from bayeslmm.priors.names import observed_name
 
@@ -34,8 +35,26 @@ def logit_of(link: Link, eta: Any) -> Any:
 def _gaussian(name: str, design: Design, eta: Any, aux: Mapping[str, Any], used: Any) -> Any:
     weights = design.weights[used]
     sigma = aux["sigma"]
+    if design.residual is not None:
+        return _structured(name, design, design.residual, eta, aux, used)
     sd = sigma if np.all(weights == 1) else sigma / np.sqrt(weights)
     return pm.Normal(name, eta, sd, observed=design.y[used], dims="obs")
+
+
+def _structured(
+    name: str, design: Design, rows: ResidualRows, eta: Any, aux: Mapping[str, Any], used: Any
+) -> Any:
+    """Each row given those of its block before it: one normal density a row."""
+    order, root = rows.order(used), np.sqrt(design.weights[used])
+    given = aux[rows.variable]
+    many = len(rows.names)
+    values = [given] if rows.structure.correlated else [given[k] for k in range(many)]
+    c, s = rows.structure.form(order, values)
+    y, back = design.y[used], np.argsort(order.rows)
+    eta = pt.broadcast_to(eta, y.shape)
+    h = (root * (y - eta))[order.rows]
+    mean = (c * rows.structure.past(order, h))[back] if rows.structure.correlated else 0.0
+    return pm.Normal(name, eta + mean / root, aux["sigma"] * s[back] / root, observed=y, dims="obs")
 
 
 def _bernoulli(name: str, design: Design, eta: Any, aux: Mapping[str, Any], used: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pymc as pm
@@ -51,6 +53,14 @@ def nuts_options(
     return options
 
 
+def compile_for_nutpie(model: pm.Model, var_names: Sequence[str]) -> Any:
+    """A model as nutpie samples it, keeping the variables named."""
+    import nutpie
+
+    with _as_cached():
+        return nutpie.compile_pymc_model(model, var_names=list(var_names))
+
+
 def run_nuts(
     model: pm.Model,
     *,
@@ -63,14 +73,14 @@ def run_nuts(
     options: dict[str, Any],
     progressbar: bool,
 ) -> Any:
-    """Draw from a model's posterior.
+    """Draw from a model's posterior by a sampler other than nutpie.
 
     Convergence is not checked here: PyMC does so for some of its samplers only.
 
     Parameters
     ----------
     model : pm.Model
-    sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
+    sampler : {"pymc", "numpyro", "blackjax"}
     draws, tune, chains, cores, random_seed
         As `pymc.sample` takes them.
     options : dict
@@ -83,11 +93,7 @@ def run_nuts(
     xarray.DataTree
         As PyMC gives it, every variable of the model included.
     """
-    # With fast math the code numba loads from its cache differs in the last bit from
-    # the code it has just compiled, and then the same seed gives other draws.
-    with model, config.change_flags(numba__fastmath=False), warnings.catch_warnings():
-        # a grouping factor may be called `sample`, as in Penicillin
-        warnings.filterwarnings("ignore", message="Found dimension named")
+    with model, _as_cached():
         return pm.sample(
             draws=draws,
             tune=tune,
@@ -100,3 +106,15 @@ def run_nuts(
             quiet=not progressbar,
             compute_convergence_checks=False,
         )
+
+
+@contextmanager
+def _as_cached() -> Iterator[None]:
+    """Compile so that code just compiled and code from numba's cache give the same draws.
+
+    With fast math the two differ in the last bit, and then the same seed gives other draws.
+    """
+    with config.change_flags(numba__fastmath=False), warnings.catch_warnings():
+        # a grouping factor may be called `sample`, as in Penicillin
+        warnings.filterwarnings("ignore", message="Found dimension named")
+        yield

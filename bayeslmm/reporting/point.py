@@ -15,6 +15,7 @@ from bayeslmm.comparison.tables import (
     tail_labels,
 )
 from bayeslmm.design import Factor
+from bayeslmm.design.residual import residual_spread
 from bayeslmm.errors import check_level
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.reporting.sections import Section, Summary, aliased_lines, size_lines
@@ -23,6 +24,12 @@ _TITLES = {
     "REML": "fit by REML",
     "ML": "fit by maximum likelihood",
     "MAP": "fit by MAP (joint posterior mode of SDs, correlations and sigma)",
+}
+
+_REFERENCES = {
+    "satterthwaite": "t with Satterthwaite's degrees of freedom",
+    "kenward-roger": "t with Kenward and Roger's degrees of freedom and standard errors",
+    "normal": "the standard normal",
 }
 
 
@@ -58,6 +65,7 @@ def summarise_point(fit: PointLike, level: float = 0.95) -> Summary:
         _criterion(fit),
         _residuals(fit),
         _random(fit),
+        *_structure(fit),
         _fixed(fit, level),
     ]
     if (doubt := _convergence(fit)) is not None:
@@ -82,6 +90,8 @@ def _residuals(fit: PointLike) -> Section:
     raw = fit.fittedvalues
     fitted = raw if len(raw) == design.n else raw[design.rows.kept]
     scaled = (np.sqrt(design.weights) * (design.y - fitted) / fit.estimate.sigma)[used]
+    if design.residual is not None:
+        scaled = scaled / residual_spread(design)[used]
     quantiles = np.quantile(scaled, [0.0, 0.25, 0.5, 0.75, 1.0])
     cells = tuple(f"{q:.4f}" for q in quantiles)
     table = Table(("Min", "1Q", "Median", "3Q", "Max"), (cells,), text_columns=0)
@@ -111,6 +121,21 @@ def _random(fit: PointLike) -> Section:
     return Section(heading, Table(heads, tuple(rows), text_columns=2), lines)
 
 
+def _structure(fit: PointLike) -> list[Section]:
+    """Parameters of the residual structure, where there is one."""
+    if fit.design.residual is None:
+        return []
+    errors = fit.residual_parameters_se
+    names, values = fit.estimate.residual_names, fit.estimate.residual_values
+    rows = tuple(
+        (name, number(float(v), 4), number(float(se), 3))
+        for name, v, se in zip(names, values, errors, strict=True)
+    )
+    structure = fit.design.residual.structure
+    heading = f"Residual structure: {structure.words} by {structure.by}"
+    return [Section(heading, Table(("", "Estimate", "Std. Error"), rows))]
+
+
 def _correlations(fit: PointLike, f: Factor) -> list[list[str]]:
     """Below the diagonal, row by row; empty where two terms are independent."""
     if not f.has_correlations:
@@ -128,7 +153,9 @@ def _fixed(fit: PointLike, level: float) -> Section:
     if table.empty:
         return Section("Fixed effects: none")
     low, high = table.columns[-2:]
-    heads = ("Estimate", "Std. Error", "z value", "Pr(>|z|)", *tail_labels(level))
+    normal = fit.df_method == "normal"
+    tests = ("z value", "Pr(>|z|)") if normal else ("df", "t value", "Pr(>|t|)")
+    heads = ("Estimate", "Std. Error", *tests, *tail_labels(level))
     # as in R, the smallest standard error decides the decimals of estimates
     places = decimals(table["std_error"])
     rows = tuple(
@@ -136,19 +163,24 @@ def _fixed(fit: PointLike, level: float) -> Section:
             str(r["parameter"]),
             number(r["estimate"], places),
             number(r["std_error"], places),
-            f"{r['z_value']:.3f}",
+            *(() if normal else (_df(r["df"]),)),
+            f"{r['t_value']:.3f}",
             p_value(float(r["p_value"])),
             number(r[low], places),
             number(r[high], places),
         )
         for r in table.to_dict("records")
     )
-    note = (
-        f"z values, p-values and {percent(level)} intervals by the standard normal "
-        f'(df_method "{fit.df_method}")'
-    )
-    lines = (note, *aliased_lines(fit.design))
+    note = f"p-values and {percent(level)} intervals by {_REFERENCES[fit.df_method]}"
+    if not fit.design.factors and not normal:
+        note = f"p-values and {percent(level)} intervals by t with n - p degrees of freedom"
+    lines = (f'{note} (df_method "{fit.df_method}")', *aliased_lines(fit.design))
     return Section("Fixed effects:", Table(("", *heads), rows), lines)
+
+
+def _df(value: float) -> str:
+    """Degrees of freedom as lmerTest prints them; without decimals where they say nothing."""
+    return f"{value:.2f}" if value < 1e4 else f"{value:.0f}"
 
 
 def _convergence(fit: PointLike) -> Section | None:

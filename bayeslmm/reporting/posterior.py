@@ -36,7 +36,7 @@ def summarise_posterior(fit: PosteriorLike, level: float = 0.95) -> Summary:
     """
     check_level(level)
     draws = parameter_draws(fit.design, fit.datatree)
-    rows = [p for p in parameters(fit.design) if p.kind != "icc"]
+    rows = [p for p in parameters(fit.design) if p.name in draws]
     fixed = [p for p in rows if p.kind == "fixed"]
     others = [p for p in rows if p.kind != "fixed"]
     sections = [
@@ -48,7 +48,7 @@ def summarise_posterior(fit: PosteriorLike, level: float = 0.95) -> Summary:
             size_lines(fit.design),
         ),
         Section(
-            "Fixed effects:" if fixed else "Fixed effects: none",
+            "Fixed effects:" if fixed else _without_fixed(fit),
             _table(fit, fixed, draws, level, ("",)) if fixed else None,
             (
                 f"{' to '.join(tail_labels(level))}: {percent(level)} equal-tailed credible "
@@ -66,6 +66,10 @@ def _heading(fit: PosteriorLike) -> str:
     if fit.design.factors:
         return "Random effects:"
     return "Residual:" if fit.design.family.has_scale else "Other parameters:"
+
+
+def _without_fixed(fit: PosteriorLike) -> str:
+    return "Fixed effects: draws not kept" if fit.design.p else "Fixed effects: none"
 
 
 def _title(fit: PosteriorLike) -> str:
@@ -125,8 +129,8 @@ def _label(p: Parameter, before: str) -> tuple[str, str]:
         return "", p.name.removeprefix("beta[").removesuffix("]")
     if p.kind == "residual":
         return "Residual", "SD"
-    if p.kind == "family":
-        return "Family", p.name
+    if p.kind in ("family", "structure"):
+        return p.kind.replace("structure", "Residual").capitalize(), p.name
     word = "SD" if p.kind == "sd" else "Corr"
     inside = p.name.removeprefix(f"{p.kind}_{p.factor}[").removesuffix("]")
     return "" if p.factor == before else p.factor, f"{word}({inside})"

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 import bayeslmm.priors as prior_classes
 from bayeslmm.design import Design
 from bayeslmm.design.columns import unboxed
 from bayeslmm.errors import FileFormatError
 from bayeslmm.priors import Prior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _PRIORS = {
     name: getattr(prior_classes, name)
@@ -30,7 +32,8 @@ _PRIORS = {
 class ModelDefinition:
     """Arguments of a model, and the columns of the data it uses.
 
-    ``weights`` and ``offset`` are column names of ``data``, or None.
+    ``weights`` and ``offset`` are column names of ``data``, or None; ``residual`` is the name
+    of a residual structure's class and its arguments.
     """
 
     formula: str
@@ -40,9 +43,11 @@ class ModelDefinition:
     priors: Mapping[str, Prior] = field(default_factory=dict)
     weights: str | None = None
     offset: str | None = None
+    residual: Mapping[str, Any] | None = None
     na_action: str = "drop"
     rank_deficient: str = "drop"
     extra_names: tuple[str, ...] = ()
+    df_method: str | None = None
 
     def to_json(self) -> str:
         """Everything but the data."""
@@ -100,6 +105,8 @@ def frame_to_dataset(frame: pd.DataFrame) -> xr.Dataset:
         attrs |= {"column": str(name), "is_index": int(position == 0)}
         dims = ("row",) if array.ndim == 1 else ("value_missing", "row")
         variables[f"column_{position}"] = (dims, array, attrs)
+    import xarray as xr
+
     return xr.Dataset(variables)
 
 

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
+from bayeslmm.errors import ArgumentError
 from bayeslmm.results.tables import tail, variance_keys
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def draws_of(datatree: xr.DataTree, name: str) -> FloatArray:
-    """Draws of one variable, chains joined: shape (chain x draw, ...)."""
+    """Draws of one variable, chains joined: shape (chain x draw, ...).
+
+    Raises
+    ------
+    ArgumentError
+        The variable was not kept when the posterior was sampled.
+    """
+    if name not in datatree["posterior"].data_vars:
+        raise ArgumentError(
+            f"this needs draws of `{name}`, and they were not kept.",
+            found=", ".join(map(str, datatree["posterior"].data_vars)),
+            fix=f'sample again and keep them: var_names=[..., "{name}"], or all by default',
+        )
     variable = datatree["posterior"][name]
     values = variable.transpose("chain", "draw", ...).to_numpy()
     return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=np.float64)
 
 
 def parameter_draws(design: Design, datatree: xr.DataTree) -> dict[str, FloatArray]:
-    """Draws of every top-level parameter, by its printed name, each (draws,)."""
+    """Draws of every top-level parameter that was kept, by its printed name, each (draws,)."""
     out: dict[str, FloatArray] = {}
-    if design.p:
+    if design.p and "beta" in datatree["posterior"].data_vars:
         beta = draws_of(datatree, "beta")
         out |= {f"beta[{name}]": beta[:, k] for k, name in enumerate(design.fixed_names)}
     for f in design.factors:
@@ -38,7 +53,16 @@ def parameter_draws(design: Design, datatree: xr.DataTree) -> dict[str, FloatArr
                         out[key] = corr[:, i, j]
     for name in design.family.auxiliary:
         out[name] = draws_of(datatree, name)
-    return out
+    return out | residual_draws(design, datatree)
+
+
+def residual_draws(design: Design, datatree: xr.DataTree) -> dict[str, FloatArray]:
+    """Draws of the parameters of the residual structure, by name, each (draws,)."""
+    if design.residual is None:
+        return {}
+    values = draws_of(datatree, design.residual.variable)
+    columns = values.reshape(len(values), -1).T
+    return dict(zip(design.residual.names, columns, strict=True))
 
 
 def covariance_draws(design: Design, datatree: xr.DataTree) -> list[FloatArray]:

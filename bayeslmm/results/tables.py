@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
@@ -30,21 +30,36 @@ def tail(probability: float) -> float:
     return round(probability, 10)
 
 
-def normal_pvalues(t: pd.Series[Any]) -> pd.Series[Any]:
-    """Two-sided p-values of z statistics."""
-    return pd.Series(2.0 * ndtr(-np.abs(t.to_numpy(dtype=float))), index=t.index)
+def t_pvalues(t: FloatArray, df: FloatArray) -> FloatArray:
+    """Two-sided p-values of t statistics; df of infinity is the standard normal."""
+    size, many = -np.abs(np.asarray(t, dtype=np.float64)), np.isinf(df)
+    return np.asarray(2.0 * np.where(many, ndtr(size), stdtr(np.where(many, 1.0, df), size)))
 
 
-def fixed_table(design: Design, e: Estimate, level: float) -> pd.DataFrame:
-    """Fixed effects: estimate, SE, z, p, interval."""
-    names = pd.Index(design.fixed_names, name="parameter")
-    estimate = pd.Series(e.beta, names)
-    se = pd.Series(np.sqrt(np.diag(e.cov_beta)), names)
-    z = estimate / se
-    table = pd.DataFrame(
-        {"estimate": estimate, "std_error": se, "z_value": z, "p_value": normal_pvalues(z)}
-    )
-    return table.join(wald_interval(estimate, se, level)).reset_index()
+def t_quantile(df: FloatArray | float, level: float) -> FloatArray:
+    """Half width of an interval of that level in standard errors; df may be infinity."""
+    many, high = np.isinf(df), 1.0 - (1.0 - level) / 2.0
+    return np.asarray(np.where(many, ndtri(high), stdtrit(np.where(many, 1.0, df), high)))
+
+
+def fixed_table(
+    design: Design, beta: FloatArray, se: FloatArray, df: FloatArray, level: float
+) -> pd.DataFrame:
+    """Fixed effects: estimate, SE, df, t, p and interval; df of infinity is the normal."""
+    low, half = (1.0 - level) / 2.0, t_quantile(df, level) * se
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = beta / se
+    columns: dict[Any, Any] = {
+        "parameter": list(design.fixed_names),
+        "estimate": beta,
+        "std_error": se,
+        "df": df,
+        "t_value": t,
+        "p_value": t_pvalues(t, df),
+        tail(low): beta - half,
+        tail(1.0 - low): beta + half,
+    }
+    return pd.DataFrame(columns)
 
 
 def variance_keys(design: Design) -> pd.DataFrame:

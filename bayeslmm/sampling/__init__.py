@@ -12,7 +12,8 @@ from bayeslmm.sampling.diagnostics import (
     recorded_diagnostics,
 )
 from bayeslmm.sampling.linear import linear_predictor
-from bayeslmm.sampling.sample import SAMPLERS, sample_posterior
+from bayeslmm.sampling.sample import sample_posterior
+from bayeslmm.sampling.settings import SAMPLERS
 
 __all__ = [
     "SAMPLERS",

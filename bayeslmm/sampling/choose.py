@@ -91,6 +91,8 @@ def _obstacle(design: Design, priors: PriorSet, sampler: str) -> str:
     """What keeps the effects from being integrated out; empty if nothing does."""
     if design.family.name != "gaussian" or design.family.link.name != "identity":
         return "the response is not Gaussian with identity link"
+    if design.residual is not None:
+        return f"residuals have a structure ({design.residual.structure.words})"
     if priors.normal_beta() is None:
         return "a prior of a fixed effect is neither Normal nor Flat"
     if sampler not in ("auto", NUTS, "independence"):

@@ -1,27 +1,45 @@
-"""What every way of sampling gives back."""
+"""What samplers give: draws of all they sampled, so far or altogether."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from bayeslmm.arrays import FloatArray
+from bayeslmm.arrays import IntArray
 
-if TYPE_CHECKING:
-    import xarray as xr
+
+class Stretchable(Protocol):
+    """An array of chains by draws, in memory or on disk, read a stretch at a time."""
+
+    def __getitem__(self, at: tuple[int, slice]) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Drawn:
-    """Draws of every named variable, one leading axis of draws, chain after chain.
+class RawDraws:
+    """Draws as a sampler made them, chains by draws; more may follow.
 
-    ``stats`` are the sampler's own, with dimensions chain and draw; ``options`` what it
-    was told beside numbers of draws; ``sampling_time`` seconds.
+    ``variables`` and ``stats`` have chain and draw first; ``lengths`` (chains,) says how
+    many draws each chain has.
     """
 
-    variables: dict[str, FloatArray]
-    stats: xr.Dataset
-    chains: int
+    variables: Mapping[str, Stretchable]
+    stats: Mapping[str, Stretchable]
+    lengths: IntArray
+
+
+Receiver = Callable[[RawDraws], None]
+"""Takes what a running sampler has so far."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Run:
+    """A finished or interrupted run of a sampler.
+
+    ``options`` are what it was told beside numbers of draws; ``sampling_time`` seconds.
+    """
+
+    raw: RawDraws
     tune: int
     options: dict[str, Any]
     sampling_time: float

@@ -12,6 +12,7 @@ from bayeslmm.arrays import FloatArray
 from bayeslmm.design.design import Design
 from bayeslmm.design.rows import Factor
 from bayeslmm.priors.names import effects_name, informative_rows
+from bayeslmm.sampling.residual import structured_log_density, structured_response
 
 CHUNK = 2_000_000
 """Numbers in one array of draws by rows: 16 MB."""
@@ -97,15 +98,22 @@ def over_draws(
     for piece in chunks(n_draws, len(X)):
         part = {name: values[piece] for name, values in draws.items()}
         aux = {name: part[name] for name in design.family.auxiliary}
+        if design.residual is not None:
+            aux[design.residual.variable] = part[design.residual.variable]
         out[piece] = compute(linear_predictor(X, offset, factors, part), aux, used)
     return out
 
 
 def log_likelihood(design: Design, draws: Mapping[str, FloatArray]) -> FloatArray:
-    """Log density of each row of positive weight given b, shape (S, n)."""
+    """Log density of each row of positive weight given b, shape (S, n).
+
+    With a residual structure, given the rows of its block before it too.
+    """
     trials = design.trials
 
     def compute(eta: FloatArray, aux: dict[str, FloatArray], used: NDArray[np.bool_]) -> FloatArray:
+        if design.residual is not None:
+            return structured_log_density(design, eta, aux)
         return design.family.log_density(
             design.y[used],
             eta,
@@ -124,6 +132,8 @@ def predictive(
     trials = design.trials
 
     def compute(eta: FloatArray, aux: dict[str, FloatArray], used: NDArray[np.bool_]) -> FloatArray:
+        if design.residual is not None:
+            return structured_response(design, eta, aux, rng)
         return design.family.simulate(
             rng,
             eta,

@@ -6,13 +6,12 @@ import time
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from bayeslmm.arrays import FloatArray
-from bayeslmm.design.design import Design
 from bayeslmm.engine.gaussian import MarginalPosterior
-from bayeslmm.priors import PriorSet
-from bayeslmm.sampling.drawn import Drawn
+from bayeslmm.sampling.drawn import Receiver, Run
+from bayeslmm.sampling.live import run_nutpie
+from bayeslmm.sampling.settings import Settings
 
 # Few parameters without funnels: fewer draws of adaptation are enough.
 TUNE = 500
@@ -22,24 +21,15 @@ _SPREAD = 0.5
 
 
 def sample_marginal(
-    design: Design,
-    priors: PriorSet,
-    *,
-    draws: int,
-    tune: int | None,
-    chains: int,
-    cores: int | None,
-    random_seed: int,
-    target_accept: float | None,
-    progressbar: bool,
-    rng: np.random.Generator,
-) -> Drawn:
-    """Sample SDs, correlations and sigma by NUTS, then draw beta and b given each draw."""
-    import nutpie
+    posterior: MarginalPosterior, settings: Settings, receive: Receiver | None = None
+) -> Run:
+    """Sample SDs, correlations and sigma, as the variable ``x``, by NUTS.
+
+    `effects_of` makes the variables of the model of them.
+    """
     from nutpie.compiled_pyfunc import from_pyfunc
 
     began = time.perf_counter()
-    posterior = MarginalPosterior(design, priors)
     start = posterior.start()
 
     def first(seed: int) -> FloatArray:
@@ -55,23 +45,23 @@ def sample_marginal(
         ["x"],
         make_initial_point_fn=first,
     )
+    target = settings.target_accept
     options: dict[str, Any] = {
-        "target_accept": float(_TARGET if target_accept is None else target_accept),
+        "target_accept": float(_TARGET if target is None else target),
         "adaptation": "diag",
     }
-    sampled = nutpie.sample(
-        compiled,
-        draws=draws,
-        tune=TUNE if tune is None else tune,
-        chains=chains,
-        cores=cores,
-        seed=random_seed,
-        save_warmup=False,
-        progress_bar=progressbar,
-        **options,
-    )
-    sampling_time = time.perf_counter() - began
-    x = np.ascontiguousarray(sampled.posterior["x"].to_numpy().reshape(-1, posterior.size))
-    found = {**posterior.constrained(x), **posterior.draw(x, rng)}
-    stats: xr.Dataset = sampled.sample_stats.to_dataset()
-    return Drawn(found, stats, chains, TUNE if tune is None else tune, options, sampling_time)
+    tune = TUNE if settings.tune is None else settings.tune
+    raw = run_nutpie(compiled, settings, tune=tune, options=options, receive=receive)
+    return Run(raw, tune, options, time.perf_counter() - began)
+
+
+def effects_of(
+    posterior: MarginalPosterior, raw: dict[str, FloatArray], rng: np.random.Generator
+) -> dict[str, FloatArray]:
+    """Variables of the model, beta and b drawn exactly, given draws ``x`` (S, size).
+
+    Effects that a sampler drew with ``x`` are taken as they are.
+    """
+    x = np.ascontiguousarray(raw["x"])
+    effects = {name: values for name, values in raw.items() if name != "x"}
+    return {**posterior.constrained(x), **(effects or posterior.draw(x, rng))}

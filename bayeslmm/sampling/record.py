@@ -43,6 +43,8 @@ def variable_dims(design: Design) -> dict[str, tuple[str, ...]]:
         if f.has_correlations:
             dims[corr_name(f.name)] = (term_dim(f.name), term_dim_bis(f.name))
     dims.update({name: () for name in design.family.auxiliary})
+    if design.residual is not None:
+        dims[design.residual.variable] = design.residual.dims
     for f in design.factors:
         dims[effects_name(f.name)] = (f.name, term_dim(f.name))
     return dims
@@ -75,11 +77,17 @@ def draws_dataset(
     for name, own in dims.items():
         values = np.asarray(arrays[name])
         found[name] = ((*SAMPLE, *own), values.reshape(chains, -1, *values.shape[1:]))
-    used = {d for own in dims.values() for d in own}
-    coords = {k: v for k, v in labels(design).items() if k in used}
     n_draws = next(iter(found.values()))[1].shape[1]
-    coords.update({"chain": list(range(chains)), "draw": list(range(n_draws))})
-    return xr.Dataset(found, coords=coords)
+    return xr.Dataset(found, coords=coordinates(design, dims, chains, n_draws))
+
+
+def coordinates(
+    design: Design, dims: Mapping[str, tuple[str, ...]], chains: int, draws: int
+) -> dict[str, Any]:
+    """Labels of the dimensions of a group's variables, and numbers of chains and draws."""
+    used = {d for own in dims.values() for d in own}
+    coords: dict[str, Any] = {k: v for k, v in labels(design).items() if k in used}
+    return {**coords, "chain": np.arange(chains), "draw": np.arange(draws)}
 
 
 def rows_dataset(design: Design, arrays: Mapping[str, ArrayLike]) -> xr.Dataset:
@@ -104,19 +112,6 @@ def constant_dataset(design: Design) -> xr.Dataset | None:
     if design.trials is not None:
         arrays["trials"] = design.trials[used]
     return rows_dataset(design, arrays) if arrays else None
-
-
-def stats_dataset(stats: xr.Dataset) -> xr.Dataset:
-    """A sampler's statistics under the names of ArviZ's schema, numbers only."""
-    stats = stats.rename({k: v for k, v in STAT_NAMES.items() if k in stats and v not in stats})
-    keep = [k for k, v in stats.data_vars.items() if v.dtype.kind in "biuf" and v.dims == SAMPLE]
-    return xr.Dataset(
-        {
-            k: (SAMPLE, v.astype(np.int64) if v.dtype.kind == "u" else v)
-            for k, v in ((k, stats[k].to_numpy()) for k in keep)
-        },
-        coords={d: np.arange(stats.sizes[d]) for d in SAMPLE},
-    )
 
 
 def record_attributes(design: Design, priors: PriorSet) -> dict[str, Any]:

@@ -67,25 +67,32 @@ STUDIES = {
 }  # fmt: skip
 
 
-def ranks(study: Study, replications: int, seed: int) -> dict[str, np.ndarray]:
-    """Ranks of the true values, by parameter; a sample of two effects a factor among them."""
+def ranks(
+    study: Study, replications: int, seed: int, sampler: str = "auto"
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Ranks of the true values, by parameter, two effects a factor among them.
+
+    Also how many replications each sampler took.
+    """
     model = study.model()
     design, priors = model.design, model.priors
     rng = np.random.default_rng(seed)
     truth = sample_prior(design, priors, replications, rng)
     y = predictive(design, truth, rng)
     found: dict[str, list[int]] = {}
+    took: dict[str, int] = {}
     for s in range(replications):
         tree = sample_posterior(
-            replace(design, y=y[s]), priors, draws=250, tune=400, chains=2, cores=1,
+            replace(design, y=y[s]), priors, draws=250, chains=2, cores=1, sampler=sampler,
             random_seed=seed + s, progressbar=False, log_likelihood=False,
         )  # fmt: skip
+        took[tree.attrs["sampler"]] = took.get(tree.attrs["sampler"], 0) + 1
         for name, array in tree["posterior"].data_vars.items():
             values = array.to_numpy().reshape(500, -1)[:: 500 // KEPT]
             true = np.asarray(truth[str(name)][s]).ravel()
             for label, k in _entries(str(name), len(true)):
                 found.setdefault(label, []).append(int((values[:, k] < true[k]).sum()))
-    return {name: np.array(values) for name, values in found.items()}
+    return {name: np.array(values) for name, values in found.items()}, took
 
 
 def _entries(name: str, size: int) -> Iterator[tuple[str, int]]:

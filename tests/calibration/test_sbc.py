@@ -16,8 +16,9 @@ SEED = 20_261_121
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_few_replications(name):
-    found = ranks(STUDIES[name], 15, SEED)
+@pytest.mark.parametrize("sampler", ["auto", "nutpie"])
+def test_a_few_replications(name, sampler):
+    found, _ = ranks(STUDIES[name], 15, SEED, sampler)
     for values in found.values():
         # with 15 ranks: neither all on one side nor all in the middle
         assert p_value(values, 3) > 1e-4
@@ -27,8 +28,9 @@ def test_a_few_replications(name):
 
 @pytest.mark.validate
 @pytest.mark.parametrize("name", STUDIES)
-def test_five_hundred_replications(name):
-    found = ranks(STUDIES[name], 500, SEED)
+@pytest.mark.parametrize("sampler", ["auto", "nutpie"])
+def test_five_hundred_replications(name, sampler):
+    found, took = ranks(STUDIES[name], 500, SEED, sampler)
     p_values = {k: p_value(v, 20) for k, v in found.items()}
     DOCS.mkdir(parents=True, exist_ok=True)
     record = {
@@ -36,12 +38,13 @@ def test_five_hundred_replications(name):
         "formula": STUDIES[name].formula,
         "priors": {k: repr(v) for k, v in STUDIES[name].priors.items()},
         "replications": 500,
+        "samplers": took,
         "seed": SEED,
         "versions": {k: version(k) for k in ("bayeslmm", "nutpie", "numpy", "numba")},
         "p_values": p_values,
         "ranks": {k: v.tolist() for k, v in found.items()},
     }
-    stem = name.replace(" ", "-")
+    stem = name.replace(" ", "-") + ("" if sampler == "auto" else "-nuts")
     (DOCS / f"sbc-{stem}.json").write_text(json.dumps(record) + "\n")
     _draw(found, p_values).savefig(DOCS / f"sbc-{stem}.png", dpi=100)
     # as many tests as parameters

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import bayeslmm as bl
 from bayeslmm.errors import MissingDataWarning, MissingValuesError
 from tests.laws.tables import FORMULAS, base, few, fit, formulas, identical, seeds, table
+from tests.unit.prediction.posteriors import posterior_of
 
 STATEFUL = "y ~ scale(x) + poly(z, 2) + C(c) + offset(0.1 * z) + (scale(x) | g) + (1 | g:h)"
 OWN_ORDER = "y ~ x + C(c, Sum, levels=['top', 'lo', 'mid']) + (C(c) | g) + (1 | h)"
@@ -76,6 +77,79 @@ def test_a_missing_level_is_no_gap_in_the_population():
     population = one.predict(new, include_re=False)
     np.testing.assert_array_equal(population, one.predict(include_re=False)[:3])
     np.testing.assert_array_equal(one.predict(new[["x"]], include_re=False), population)
+
+
+def same_frames(one, other):
+    """Fits to the bit; errors of the variances' rounding."""
+    np.testing.assert_array_equal(one["fit"], other["fit"])
+    assert list(one.index) == list(other.index)
+    for column in ("se", "lower", "upper"):
+        np.testing.assert_allclose(one[column], other[column], rtol=1e-9)
+
+
+@few
+@given(anything, seeds, st.sampled_from(["confidence", "prediction"]))
+def test_intervals_of_training_rows_as_new_data(formula, seed, interval):
+    """Any rows, in any order, labelled by the index of their table."""
+    one, data = base(formula, seed), table(seed)
+    at = np.random.default_rng(seed).permutation(len(data))[:9]
+    new = data.drop(columns="y").iloc[at]
+    for re in (True, False, "average"):
+        whole = one.predict(include_re=re, interval=interval)
+        same_frames(one.predict(new, include_re=re, interval=interval), whole.iloc[at])
+
+
+@few
+@given(anything, seeds)
+def test_terms_add_up(formula, seed):
+    """Effects of some terms, and of the others, are those of all."""
+    one, data = base(formula, seed), table(seed)
+    texts = [t.text for f in one.design.factors for t in f.terms]
+    zero = one.predict(include_re=False)
+    parts = [one.predict(terms=[t]) - zero for t in texts]
+    np.testing.assert_allclose(sum(parts), one.predict() - zero, atol=1e-12 * np.abs(zero).max())
+    names = [f.name for f in one.design.factors]
+    np.testing.assert_array_equal(one.predict(terms=names), one.predict())
+    np.testing.assert_array_equal(one.predict(data[::-1], terms=texts[:1]),
+                                  one.predict(terms=texts[0])[::-1])  # fmt: skip
+
+
+@few
+@given(formulas, seeds, st.sampled_from(["gaussian", "poisson"]))
+def test_posterior_predictions_of_training_rows_as_new_data(formula, seed, family):
+    """Means and quantiles of a row depend on no other row, to the bit."""
+    data = table(seed).assign(k=lambda t: np.round(np.abs(t["y"]) / 20).astype(int))
+    response = "k" if family == "poisson" else "y"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = bl.Model(formula.replace("y ~", f"{response} ~"), data, family=family)
+    post = posterior_of(model, seed)
+    rng = np.random.default_rng(seed)
+    for re in (True, False, "average"):
+        whole = post.predict(include_re=re, interval="confidence")
+        for size in (1, 5):
+            at = rng.choice(len(data), size, replace=False)
+            part = post.predict(data.iloc[at], include_re=re, interval="confidence")
+            pd.testing.assert_frame_equal(part, whole.iloc[at], check_exact=True)
+            np.testing.assert_array_equal(post.predict(data.iloc[at], include_re=re), part["fit"])
+
+
+@few
+@given(formulas, seeds)
+def test_intervals_know_what_they_leave_out(formula, seed):
+    """An observation adds its residual; of a new group nothing is known, however asked for."""
+    one, data = base(formula, seed), table(seed)
+    mean, single = (one.predict(interval=i)["se"] for i in ("confidence", "prediction"))
+    np.testing.assert_allclose(single**2, mean**2 + one.scale, rtol=1e-9)
+    nobody = data.assign(g="nobody", h="nothing")
+    unseen = one.predict(nobody, interval="prediction")
+    left = one.predict(include_re=False, interval="prediction")
+    cov = one.estimate.cov_beta
+    fixed = np.einsum("ij,jk,ik->i", one.design.X, cov, one.design.X)
+    for f, own in zip(one.design.factors, one.estimate.covariances, strict=True):
+        fixed = fixed + np.einsum("ij,jk,ik->i", f.columns, own, f.columns)
+    np.testing.assert_allclose(unseen["se"] ** 2, fixed + one.scale, rtol=1e-7)
+    np.testing.assert_allclose(left["se"] ** 2, fixed + one.scale, rtol=1e-7)
 
 
 @few

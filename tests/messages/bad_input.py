@@ -162,6 +162,19 @@ CASES = {
     "labels with colons": lambda: model(
         "rt ~ load + (1 | a:b)", having(a=["p", "p:q"] * 12, b=["q:r", "r"] * 12)
     ),
+    "constant slope": lambda: model("rt ~ load + (1 + k | subj)", having(k=3.0)),
+    "constant slope, uncorrelated": lambda: model("rt ~ load + (1 + k || subj)", having(k=3.0)),
+    "slope twice in other units": lambda: model(
+        "rt ~ load + (load + twice | subj)", having(twice=LOAD_2)
+    ),
+    "slope of another term in other units": lambda: model(
+        "rt ~ load + (1 | subj) + (0 + load | subj) + (0 + twice | subj)", having(twice=LOAD_2)
+    ),
+    "slope of zeros": lambda: model("rt ~ load + (0 + k | subj)", having(k=0.0)),
+    "factors within a term that determine each other": lambda: model(
+        "rt ~ load + (cond + code | item)",
+        having(code=DATA["cond"].map({"hi": "x", "lo": "y", "mid": "z"})),
+    ),
     # -- formulas ---------------------------------------------------------------------
     "formula not a string": lambda: model(["rt ~ load"]),
     "formula and data swapped": lambda: bl.Model(DATA, "rt ~ load"),
@@ -237,6 +250,12 @@ CASES = {
     "prior MAP cannot integrate": lambda: model(priors={"beta[load]": bl.StudentT(3, 0, 1)}).fit(
         "MAP"
     ),
+    "mode at the end of a Uniform prior": lambda: model(
+        priors={"sd_subj": bl.Uniform(0, 0.3), "sigma": bl.Uniform(0.5, 4)}
+    ).fit("MAP"),
+    "prior predictive draws of flat priors": lambda: model(
+        priors={"beta": bl.Flat(), "sigma": bl.Flat()}
+    ).prior_predictive(),
     # -- files and data sets ----------------------------------------------------------
     "no such file": lambda: bl.load("fits/none.nc"),
     "a file that is no fit": lambda: file("notes.nc", b"dear diary"),

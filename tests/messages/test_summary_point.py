@@ -27,10 +27,17 @@ Number of obs: 180, groups:  Subject, 18
 Rows per level: Subject 10
 
 Fixed effects:
+           Estimate Std. Error    df t value Pr(>|t|)   2.5 %  97.5 %
+ Intercept  251.405      6.825 17.00  36.838   <2e-16 237.007 265.804
+ Days        10.467      1.546 17.00   6.771 3.26e-06   7.206  13.729
+p-values and 95 % intervals by t with Satterthwaite's degrees of freedom (df_method
+  "satterthwaite")"""
+
+NORMAL = """\
            Estimate Std. Error z value Pr(>|z|)   2.5 %  97.5 %
  Intercept  251.405      6.825  36.838   <2e-16 238.029 264.781
  Days        10.467      1.546   6.771 1.27e-11   7.438  13.497
-z values, p-values and 95 % intervals by the standard normal (df_method "normal")"""
+p-values and 95 % intervals by the standard normal (df_method "normal")"""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,7 @@ def sleep():
 def test_sleepstudy(sleep):
     assert str(sleep.fit().summary()) == SLEEPSTUDY
     assert repr(sleep.fit().summary()) == str(sleep.fit().summary())
+    assert str(sleep.fit(df_method="normal").summary()).endswith(NORMAL)
 
 
 def test_a_singular_fit_says_what_that_means():
@@ -107,6 +115,6 @@ def test_html_is_complete_and_escaped():
     fit = bl.fit("Reaction ~ `<b>days</b>` + (1 | Subject)", data)
     page = fit.summary()._repr_html_()
     assert "<b>days</b>" not in page and "&lt;b&gt;days&lt;/b&gt;" in page
-    for words in ("Scaled residuals", "Std. Error", "standard normal", "Rows per level"):
+    for words in ("Scaled residuals", "Std. Error", "Satterthwaite", "Rows per level"):
         assert words in page
     assert "http" not in page

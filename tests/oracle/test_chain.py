@@ -12,7 +12,7 @@ from scipy.linalg import block_diag
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian.criterion import solve
-from bayeslmm.engine.gaussian.estimate import _objective
+from bayeslmm.engine.gaussian.estimate import prepare_objective as _objective
 from bayeslmm.engine.gaussian.information import average_information
 from bayeslmm.engine.gaussian.working import to_working
 

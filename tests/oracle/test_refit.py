@@ -99,7 +99,6 @@ def test_a_response_without_residual_is_refused_alone_and_blank_in_a_batch():
 
 
 def test_what_the_data_cannot_tell_apart_is_flat():
-    table = CASES["crossed"].table().assign(again=lambda t: t["g"], k=2.0)
-    for formula in ("y ~ x + (1 | g) + (1 | again)", "y ~ x + (1 + k || g)"):
-        with pytest.warns(bl.ConvergenceWarning):
-            assert bl.fit(formula, table).status.name == "FLAT"
+    table = CASES["crossed"].table().assign(again=lambda t: t["g"])
+    with pytest.warns(bl.ConvergenceWarning):
+        assert bl.fit("y ~ x + (1 | g) + (1 | again)", table).status.name == "FLAT"

@@ -18,6 +18,20 @@ def test_importing_the_package_imports_no_heavy_library():
     assert not imported & {"pymc", "pytensor", "arviz", "matplotlib", "numba"}
 
 
+FIT = """
+import bayeslmm as bl
+str(bl.fit("Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy")).summary())
+"""
+
+
+def test_a_fit_and_its_summary_import_no_more_than_they_need():
+    done = run(FIT, "-X", "importtime")
+    assert done.returncode == 0, done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    unneeded = {"pymc", "arviz", "xarray", "matplotlib", "nutpie", "scipy.stats", "joblib", "rich"}
+    assert not imported & unneeded
+
+
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, types
 import bayeslmm

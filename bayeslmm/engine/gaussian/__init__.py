@@ -19,7 +19,11 @@ minimised), `moments`, `information`, `bend`, `newton`, `search`, `boundary`, `o
 (how), `map_prior`, `variances` (SDs and correlations), `estimate` (the record), `refit`
 (other responses of the same design), `small` (an evaluation in one compiled call),
 `marginal`, `coordinates`, `densities` and `draws` (the posterior of the variance
-parameters, and of the effects given them).
+parameters, and of the effects given them), `leaving_out` and `folding` (rows given the
+others), `whitening` and `spanning` (rows and cross-products with a residual structure),
+`residual` (the search over its parameters), `fixed_covariance` (how the covariance of the
+fixed effects moves with the variances), `ml_deviance`, `reordered`, `held` and `profile`
+(likelihood profiles).
 """
 
 from bayeslmm.engine.gaussian.estimate import (

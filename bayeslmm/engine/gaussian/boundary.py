@@ -9,10 +9,12 @@ negative semidefinite on the null space of T'.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from bayeslmm.arrays import BoolArray, FloatArray
-from bayeslmm.engine.gaussian.newton import descend
+from bayeslmm.engine.gaussian.newton import Criterion, descend
 from bayeslmm.engine.gaussian.objective import Point
 from bayeslmm.engine.gaussian.parameters import Layout, lower_factor, term_blocks
 from bayeslmm.engine.gaussian.search import Search
@@ -25,8 +27,12 @@ _TRACE = 1e-7
 _FREE_OF_CHARGE = 1e-8
 
 
+type Walk = Callable[[Criterion, Point, BoolArray], tuple[Point, FloatArray]]
+"""From a point to the end of a search over the free entries, and the curvature there."""
+
+
 def settle_zeros(
-    search: Search, point: Point, H: FloatArray
+    search: Search, point: Point, H: FloatArray, walk: Walk = descend
 ) -> tuple[Point, BoolArray, FloatArray]:
     """Hold at zero every diagonal entry of T that is next to zero, where that costs nothing.
 
@@ -50,7 +56,7 @@ def settle_zeros(
         trial_x, trial_free = canonical.copy(), free.copy()
         for j in (i, *_below(layout, i)):
             trial_x[j], trial_free[j] = 0.0, False
-        trial, trial_H = descend(search, search(trial_x), trial_free)
+        trial, trial_H = walk(search, search(trial_x), trial_free)
         if trial.value <= point.value + _FREE_OF_CHARGE + 1e-12 * abs(point.value):
             point, free, H, canonical = trial, trial_free, trial_H, trial.x
     tidy = search(_without_traces(layout, point.x))

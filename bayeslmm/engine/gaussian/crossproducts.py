@@ -9,6 +9,7 @@ import numpy as np
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.design import Design
 from bayeslmm.engine.gaussian.sums import add_pairs, level_sums, pair_sums
+from bayeslmm.engine.gaussian.whitening import holds_blocks, whitening
 from bayeslmm.engine.gaussian.working import Coordinates, choose_coordinates, to_working
 
 # Share of couplings that are not zero, and number of columns, from which matrix
@@ -111,9 +112,32 @@ def compute_crossproducts(design: Design) -> CrossProducts:
     Xy[:, :p] = to_working(design.X[used], maps.X_map)
     Xy[:, p] = ((design.y - design.offset)[used] - maps.y_shift) / maps.y_scale
     parts = [
-        _Part(f.codes[used], f.n_levels, to_working(f.columns[used], R))
+        Part(f.codes[used], f.n_levels, to_working(f.columns[used], R))
         for f, R in zip(design.factors, maps.Z_maps, strict=True)
     ]
+    if design.residual is not None:
+        return _whitened_crossproducts(design, parts, Xy, maps)
+    return _of_rows(parts, Xy, w, maps)
+
+
+def _whitened_crossproducts(
+    design: Design, parts: list[Part], Xy: FloatArray, maps: Coordinates
+) -> CrossProducts:
+    """Those of rows with a residual structure: plain sums over whitened rows."""
+    white = whitening(design)
+    within = [holds_blocks(design, f) for f in design.factors]
+    if not all(within):
+        from bayeslmm.engine.gaussian.spanning import spanning_products
+
+        return spanning_products(parts, within, Xy, white, maps)
+    rows = white.order.rows
+    parts = [Part(f.codes[rows], f.J, white.columns(f.columns)) for f in parts]
+    plain = _of_rows(parts, white.columns(Xy), np.ones(len(rows)), maps)
+    return replace(plain, log_weights=white.log_determinant)
+
+
+def _of_rows(parts: list[Part], Xy: FloatArray, w: FloatArray, maps: Coordinates) -> CrossProducts:
+    p = Xy.shape[1] - 1
     chain, rest = _choose_chain(parts, p)
     order = [*chain, *rest]
     inner, outer = [parts[k] for k in chain], [parts[k] for k in rest]
@@ -132,7 +156,7 @@ def compute_crossproducts(design: Design) -> CrossProducts:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Part:
+class Part:
     """Codes and working columns of one factor, rows that count only."""
 
     codes: IntArray
@@ -141,14 +165,16 @@ class _Part:
 
     @property
     def K(self) -> int:
+        """Effects a level."""
         return int(self.columns.shape[1])
 
     @property
     def size(self) -> int:
+        """Effects of all levels."""
         return self.J * self.K
 
 
-def _choose_chain(parts: list[_Part], p: int) -> tuple[list[int], list[int]]:
+def _choose_chain(parts: list[Part], p: int) -> tuple[list[int], list[int]]:
     """The largest factor, then those in which every chosen one is nested; and the others."""
     by_size = sorted(range(len(parts)), key=lambda k: -parts[k].size)
     chain, rest = by_size[:1], by_size[1:]
@@ -169,7 +195,7 @@ def _nested(inner: IntArray, J: int, outer: IntArray) -> bool:
 
 
 def _chain_products(
-    chain: list[_Part], rest: list[_Part], starts: IntArray, w: FloatArray, Xy: FloatArray
+    chain: list[Part], rest: list[Part], starts: IntArray, w: FloatArray, Xy: FloatArray
 ) -> tuple[Eliminated, ...]:
     out: list[Eliminated] = []
     keys: list[IntArray] = []
@@ -200,11 +226,11 @@ def _chain_products(
             ),
         )
     if len(out) == 1:
-        out = [replace(out[0], full=_full_coupling(out[0], int(starts[-1])))]
+        out = [replace(out[0], full=full_coupling(out[0], int(starts[-1])))]
     return tuple(out)
 
 
-def _full_coupling(c: Eliminated, q: int) -> FloatArray | None:
+def full_coupling(c: Eliminated, q: int) -> FloatArray | None:
     """The sparse and dense couplings as one array, if sparsity would not pay."""
     J, K = c.A.shape[:2]
     if len(c.column) < _MOSTLY_FULL * J * q or q < _WORTH_MATRIX_PRODUCTS:
@@ -216,7 +242,7 @@ def _full_coupling(c: Eliminated, q: int) -> FloatArray | None:
 
 
 def _remainder_products(
-    rest: list[_Part], starts: IntArray, w: FloatArray, Xy: FloatArray
+    rest: list[Part], starts: IntArray, w: FloatArray, Xy: FloatArray
 ) -> FloatArray:
     m = int(starts[-1])
     S = np.zeros((m + Xy.shape[1],) * 2)
@@ -230,7 +256,7 @@ def _remainder_products(
 
 
 def _sparse_coupling(
-    f: _Part, w: FloatArray, rest: list[_Part], starts: IntArray
+    f: Part, w: FloatArray, rest: list[Part], starts: IntArray
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Rows of Z_f'W[other factors] by level: only pairs of levels that meet."""
     found = [pair_sums(f.codes, f.J, w, f.columns, g.codes, g.J, g.columns) for g in rest]

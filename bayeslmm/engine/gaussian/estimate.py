@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayeslmm.arrays import FloatArray
+from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.design import Design
 from bayeslmm.engine.compiled import one_blas_thread
 from bayeslmm.engine.estimate import Estimate, Method
+from bayeslmm.engine.gaussian.bounds import Bounds, uniform_bounds
+from bayeslmm.engine.gaussian.constrained import AT_END, along, curvature_along
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossproducts
 from bayeslmm.engine.gaussian.map_prior import fixed_prior, variance_prior
 from bayeslmm.engine.gaussian.objective import Objective, gradient_differences
@@ -63,8 +65,9 @@ def fit_gaussian(
     A singular or a failed fit is a result with its `FitStatus`, not an error.
     Cost: one pass over the rows, then evaluations that do not depend on their number.
     """
-    objective = _objective(design, method, priors)
-    optimum = minimise(objective, joint=method == "MAP")
+    objective = prepare_objective(design, method, priors)
+    bounds = prior_bounds(design, method, priors, objective)
+    optimum = minimise(objective, joint=method == "MAP", bounds=bounds)
     estimate = assemble(design, objective, method, optimum)
     check_sigma(estimate, objective.cp)
     return estimate
@@ -81,7 +84,7 @@ def estimate_at(design: Design, theta: Sequence[FloatArray], method: Method = "R
         T of each factor; sigma is at its optimum given them.
     method : {"REML", "ML"}
     """
-    objective = _objective(design, method, None)
+    objective = prepare_objective(design, method, None)
     x = objective.layout.pack(objective.layout.to_working(theta))
     free = np.ones(len(x), dtype=bool)
     optimum = Optimum(objective.profiled(x), free, np.nan, FitStatus.FAILED, 1, ())
@@ -108,10 +111,11 @@ def variance_uncertainty(
     Returns
     -------
     ndarray
-        Rows and columns in the order of ``estimate.variance_names``; NaN for
-        components on the boundary, which have no such standard error.
+        Rows and columns in the order of ``estimate.variance_names``; NaN for components
+        on the boundary or at the end of a Uniform prior, which have no such standard
+        error: the others' are given them.
     """
-    objective = _objective(design, estimate.method, priors)
+    objective = prepare_objective(design, estimate.method, priors)
     maps = objective.cp.coordinates
     working = objective.layout.to_working(estimate.T)
     x = np.append(objective.layout.pack(working), np.log(estimate.sigma / maps.y_scale))
@@ -119,13 +123,47 @@ def variance_uncertainty(
     free = objective.layout.pack(
         [np.broadcast_to(~h, t.shape).astype(float) for h, t in zip(held, working, strict=True)]
     ).astype(bool)
-    H = gradient_differences(objective.joint, x, np.append(free, True))
     jacobian = variance_jacobian(design, working, maps.Z_maps, estimate.sigma)
+    bounds = prior_bounds(design, estimate.method, priors, objective)
+    if bounds is not None and (bounds.slack(x) < AT_END).any():
+        return _uncertainty_at_ends(objective, bounds, x, free, jacobian)
+    H = gradient_differences(objective.joint, x, np.append(free, True))
     cov = variance_covariance(H, free, jacobian)
+    return without_ends(cov, estimate)
+
+
+def without_ends(cov: FloatArray, estimate: Estimate) -> FloatArray:
+    """The covariance with NaN for correlations that stand at plus or minus one."""
     ends = np.abs(estimate.variance_values) > 1.0 - _AT_THE_END
     ends &= np.array([name.startswith("corr_") for name in estimate.variance_names])
     cov[ends, :] = np.nan
     cov[:, ends] = np.nan
+    return cov
+
+
+def _uncertainty_at_ends(
+    objective: Objective,
+    bounds: Bounds,
+    x: FloatArray,
+    free: BoolArray,
+    jacobian: FloatArray,
+) -> FloatArray:
+    """`variance_covariance` along the ends of Uniform priors that the mode has reached."""
+    point, everything = objective.joint(x), np.append(free, True)
+    reached = bounds.slack(x) < AT_END
+    _, Z, multipliers = along(bounds, point, everything, reached)
+    lam = np.zeros(len(reached))
+    lam[reached] = multipliers
+    H = curvature_along(objective.joint, bounds, x, everything, lam)
+    held = jacobian[:, :-1][:, ~free]
+    moves = np.hstack([held, jacobian[:, everything] @ Z])
+    cov = np.full((len(jacobian),) * 2, np.nan)
+    if Z.shape[1]:
+        still = np.append(np.zeros(held.shape[1], bool), np.ones(Z.shape[1] - 1, bool))
+        cov = variance_covariance(Z.T @ H @ Z, still, moves)
+    at = [e.position for e, r in zip(bounds.ends, reached, strict=True) if r]
+    cov[at, :] = np.nan
+    cov[:, at] = np.nan
     return cov
 
 
@@ -147,7 +185,7 @@ def conditional_covariances(
     tuple of ndarray, each (J, K, K)
         lme4's condVar, factors in the order of the design.
     """
-    objective = _objective(design, estimate.method, priors)
+    objective = prepare_objective(design, estimate.method, priors)
     maps = objective.cp.coordinates
     f = objective.factorise(objective.layout.to_working(estimate.T), estimate.sigma / maps.y_scale)
     if f is None:
@@ -160,7 +198,8 @@ def conditional_covariances(
     return tuple(out)
 
 
-def _objective(design: Design, method: Method, priors: PriorSet | None) -> Objective:
+def prepare_objective(design: Design, method: Method, priors: PriorSet | None) -> Objective:
+    """The criterion of a design, and a refusal where nothing is left for the residual."""
     if design.n_effective <= design.p:
         raise DataError(
             f"{design.p} fixed columns for {design.n_effective} rows: nothing is left for the "
@@ -181,6 +220,15 @@ def _objective(design: Design, method: Method, priors: PriorSet | None) -> Objec
         fixed_prior=fixed_prior(design, priors, cp.coordinates),
         variance_prior=variance_prior(design, priors, layout, cp.coordinates),
     )
+
+
+def prior_bounds(
+    design: Design, method: Method, priors: PriorSet | None, objective: Objective
+) -> Bounds | None:
+    """Ends of Uniform priors of SDs, for MAP."""
+    if method != "MAP" or priors is None:
+        return None
+    return uniform_bounds(design, priors, objective.layout, objective.cp.coordinates)
 
 
 def check_residual(cp: CrossProducts) -> None:

@@ -11,7 +11,7 @@ from bayeslmm.engine.gaussian.objective import VariancePrior
 from bayeslmm.engine.gaussian.parameters import Layout
 from bayeslmm.engine.gaussian.working import Coordinates
 from bayeslmm.errors import PriorError
-from bayeslmm.priors import Flat, Normal, PriorSet
+from bayeslmm.priors import Flat, Normal, Prior, PriorSet, Uniform
 
 
 def fixed_prior(design: Design, priors: PriorSet, maps: Coordinates) -> FixedPrior:
@@ -56,6 +56,7 @@ def variance_prior(
 
     With Cov = sigma^2 E E', E = R^-1 T_w, and D = d log p / d Cov (symmetric),
     d log p / dT_w = 2 sigma^2 R^-T D E and d log p / d log sigma = 2 tr(D Cov) + sigma p'(sigma)/p.
+    Uniform priors go on beyond their ends, which are the constraints of `bounds`.
     """
     backs = [np.linalg.inv(R) for R in layout.maps]
     sigma_prior = priors.sigma
@@ -64,8 +65,8 @@ def variance_prior(
 
     def log_prior(T: list[FloatArray], sigma_w: float) -> tuple[float, list[FloatArray], float]:
         sigma = sigma_w * maps.y_scale
-        total = float(sigma_prior.logpdf(sigma))
-        d_log_sigma = sigma * float(sigma_prior.dlogpdf(sigma))
+        total, slope = _density(sigma_prior, sigma)
+        d_log_sigma = sigma * slope
         gradients = []
         for f, t, back in zip(design.factors, T, backs, strict=True):
             E = back @ t
@@ -79,14 +80,22 @@ def variance_prior(
     return log_prior
 
 
+def _density(prior: Prior, sd: float) -> tuple[float, float]:
+    """Log density at an SD and its derivative, those of a Uniform prior everywhere."""
+    if isinstance(prior, Uniform):
+        return float(prior.logpdf(prior.upper)), 0.0
+    return float(prior.logpdf(sd)), float(prior.dlogpdf(sd))
+
+
 def _of_covariance(cov: FloatArray, factor: str, priors: PriorSet) -> tuple[float, FloatArray]:
     """Log p(SDs, correlations) of one covariance matrix and its derivative in it."""
     sd = np.sqrt(np.diag(cov))
     total, D = 0.0, np.zeros_like(cov)
     for k, prior in enumerate(priors.sd[factor]):
-        total += float(prior.logpdf(sd[k]))
+        value, slope = _density(prior, sd[k])
+        total += value
         if sd[k] > 0:
-            D[k, k] += float(prior.dlogpdf(sd[k])) / (2.0 * sd[k])
+            D[k, k] += slope / (2.0 * sd[k])
     if factor not in priors.corr:
         return total, D
     lkj = priors.corr[factor]

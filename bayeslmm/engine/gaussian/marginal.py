@@ -48,6 +48,10 @@ _LEAST = 0.1
 _CHUNK = 256
 
 
+type Factored = tuple[Factorisation, float]
+"""M at a point, and sigma on the working scale."""
+
+
 class MarginalPosterior:
     """Log posterior and gradient in unconstrained coordinates, and exact draws given them.
 
@@ -115,18 +119,7 @@ class MarginalPosterior:
         if self.small is not None:
             pointer = factoriser(self.small)
             return np.asarray(small_values(pointer, X, self._spec, self.small, self._constant))
-        return np.array([self._value_and_factor(x)[0] for x in X])
-
-    def _value_and_factor(self, x: FloatArray) -> tuple[float, tuple[Factorisation, float] | None]:
-        """Log posterior density, and M with sigma on the working scale where that is finite."""
-        theta, _, _, _, sigma, log_prior, _ = expand(x, self._spec)
-        if not np.isfinite(log_prior):
-            return -np.inf, None
-        f = self.objective.factorise(self.layout.unpack(theta), sigma)
-        if f is None or not f.r2 > 0.0:
-            return -np.inf, None
-        deviance = self.objective.deviance(f, sigma) - self.objective.constant
-        return log_prior + self._constant - 0.5 * deviance, (f, sigma)
+        return np.array([self.value_and_factor(x)[0] for x in X])
 
     def _prior_slope(self, v: FloatArray, C: FloatArray, s2: float) -> float:
         """What the prior of the fixed effects adds to the slope in log sigma."""
@@ -223,29 +216,24 @@ class MarginalPosterior:
         return {k: v for k, v in out.items() if v.shape[-1]}
 
     @one_blas_thread
-    def evaluate_and_draw(
-        self, x: FloatArray, rng: np.random.Generator, *, progressbar: bool = False
-    ) -> tuple[FloatArray, dict[str, FloatArray]]:
-        """Log posterior at each row of x and one draw of the effects, of one factorisation.
+    def value_and_factor(self, x: FloatArray) -> tuple[float, Factored | None]:
+        """Log posterior at x, and what `draw_given` takes; -inf and None outside."""
+        theta, _, _, _, sigma, log_prior, _ = expand(np.ascontiguousarray(x), self._spec)
+        if not np.isfinite(log_prior):
+            return -np.inf, None
+        f = self.objective.factorise(self.layout.unpack(theta), sigma)
+        if f is None or not f.r2 > 0.0:
+            return -np.inf, None
+        deviance = self.objective.deviance(f, sigma) - self.objective.constant
+        return log_prior + self._constant - 0.5 * deviance, (f, sigma)
 
-        Returns
-        -------
-        values : ndarray, shape (S,)
-            -inf outside; the draw is then zero.
-        draws : dict of ndarray
-            As `draw` gives them.
-        """
-        from rich.progress import track
-
-        values, out = np.full(len(x), -np.inf), self._empty(len(x))
-        rows = track(range(len(x)), "evaluating", disable=not progressbar, transient=True)
-        for s in rows:
-            values[s], found = self._value_and_factor(x[s])
-            if found is None:
-                continue
-            beta, effects = draw_effects(*found, rng)
-            self._place(out, slice(s, s + 1), beta[None], [e[None] for e in effects])
-        return values, {k: v for k, v in out.items() if v.shape[-1]}
+    @one_blas_thread
+    def draw_given(self, factored: Factored, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """One draw of the effects as `draw` gives them, of a factorisation already made."""
+        out = self._empty(1)
+        beta, effects = draw_effects(*factored, rng)
+        self._place(out, slice(0, 1), beta[None], [e[None] for e in effects])
+        return {k: v for k, v in out.items() if v.shape[-1]}
 
     def _empty(self, n: int) -> dict[str, FloatArray]:
         out = {"beta": np.zeros((n, self.design.p))}
@@ -292,7 +280,7 @@ class MarginalPosterior:
         others = [rest[:, at].reshape(len(x), cp.levels[k], -1) for k, at in cp.remainder]
         return rest[:, q:], [own, *others]
 
-    def factorise(self, x: FloatArray) -> tuple[Factorisation, float]:
+    def factorise(self, x: FloatArray) -> Factored:
         """M at coordinates x, and sigma on the working scale."""
         theta, _, _, _, sigma, _, _ = expand(np.ascontiguousarray(x), self._spec)
         f = self.objective.factorise(self.layout.unpack(theta), sigma)

@@ -8,6 +8,8 @@ import numpy as np
 
 from bayeslmm.arrays import BoolArray, FloatArray
 from bayeslmm.engine.gaussian.boundary import false_boundary, settle_zeros
+from bayeslmm.engine.gaussian.bounds import Bounds
+from bayeslmm.engine.gaussian.constrained import AT_END, Within, descend_within
 from bayeslmm.engine.gaussian.moments import moment_start
 from bayeslmm.engine.gaussian.newton import newton_step, quasi_newton
 from bayeslmm.engine.gaussian.objective import Objective, Point
@@ -55,6 +57,7 @@ def minimise(
     joint: bool,
     start: FloatArray | None = None,
     small: SmallProblem | None = None,
+    bounds: Bounds | None = None,
 ) -> Optimum:
     """Minimise an objective over its variance parameters.
 
@@ -67,26 +70,64 @@ def minimise(
         Free entries of T to start from.
     small : SmallProblem, optional
         See `Search`.
+    bounds : Bounds, optional
+        Ends of Uniform priors; with ``joint`` only. Where the optimum without them lies
+        outside, it is sought between them.
     """
     search = Search(objective, joint=joint, small=small)
     if start is None:
         start = moment_start(objective.cp, objective.layout)
-    best = _from(search, start)
-    status, decrement = _judged(best)
-    if status is not FitStatus.CONVERGED:
-        for ratio in _STARTS:
-            other = _from(search, ratio * objective.layout.start())
-            if other.point.value < best.point.value - _BETTER:
-                best = other
-                status, decrement = _judged(best)
+    # a density without its ends may rise for ever: the search then comes back from there
+    with np.errstate(over="ignore"):
+        best, status, decrement = _best(search, start)
+    point, free = best.point, best.free
+    if bounds is not None and not _inside(bounds, point.x):
+        within = _best_within(search, bounds, point.x)
+        point, free = within.point, within.free
+        status, decrement = _judged_within(within)
     return Optimum(
-        point=best.point,
-        free=best.free,
+        point=point,
+        free=free,
         decrement=decrement,
         status=status,
         evaluations=len(search.trace),
         trace=tuple(search.trace),
     )
+
+
+def _best(search: Search, start: FloatArray) -> tuple[_Candidate, FitStatus, float]:
+    """The optimum from a start, and from others where that is not an ordinary one."""
+    best = _from(search, start)
+    status, decrement = _judged(best)
+    if status is not FitStatus.CONVERGED:
+        for ratio in _STARTS:
+            other = _from(search, ratio * search.objective.layout.start())
+            if other.point.value < best.point.value - _BETTER:
+                best = other
+                status, decrement = _judged(best)
+    return best, status, decrement
+
+
+def _inside(bounds: Bounds, x: FloatArray) -> bool:
+    return bool(np.isfinite(x).all() and (bounds.slack(x) >= -AT_END).all())
+
+
+def _best_within(search: Search, bounds: Bounds, x: FloatArray) -> Within:
+    """The best mode between the ends of priors, from an optimum outside and from far away."""
+    start = search.objective.layout.start()
+    starts = [np.nan_to_num(x), *(np.append(ratio * start, 0.0) for ratio in _STARTS)]
+    found = [descend_within(search, bounds, x) for x in starts]
+    return min(found, key=lambda w: w.point.value if w.excess < AT_END else np.inf)
+
+
+def _judged_within(found: Within) -> tuple[FitStatus, float]:
+    """As `_judged`, along the ends that are reached."""
+    _, decrement = newton_step(found.H, found.slope)
+    if not np.isfinite(found.point.value) or not decrement <= _FAILED or found.excess > AT_END:
+        return FitStatus.FAILED, decrement
+    if found.reached.any():
+        return FitStatus.AT_END, decrement
+    return (FitStatus.CONVERGED if found.free.all() else FitStatus.SINGULAR), decrement
 
 
 def _from(search: Search, x: FloatArray) -> _Candidate:

@@ -185,3 +185,14 @@ def test_repr_reads_like_the_call():
     assert repr(Flat()) == "Flat()"
     assert Normal(0, 1) == Normal(0.0, np.float64(1))
     assert hash(Normal(0, 1)) == hash(Normal(0, 1))
+
+
+def test_a_prior_of_an_sd_starts_at_zero_or_has_two_ends():
+    """The marginal posterior has a coordinate for (0, inf) and one for (low, high), no other."""
+    from bayeslmm.engine.gaussian.densities import _CLASSES, density_codes
+
+    priors = [p for p, *_ in SCALARS if type(p) in _CLASSES] + [Flat(), Uniform(2, 5)]
+    assert {type(p) for p in priors} == set(_CLASSES)
+    _, _, bounds, _ = density_codes(priors)
+    for low, high in bounds:
+        assert low == 0.0 or math.isfinite(high)

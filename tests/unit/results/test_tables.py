@@ -18,14 +18,16 @@ def test_fixed_effects(fit):
     table = fit.to_frame("fixed").set_index("parameter")
     np.testing.assert_array_equal(table["estimate"], fit.fe_params)
     np.testing.assert_array_equal(table["std_error"], np.sqrt(np.diag(fit.fe_cov)))
-    np.testing.assert_allclose(table["z_value"], fit.fe_params / fit.fe_bse, rtol=1e-15)
-    p = 2 * stats.norm.sf(np.abs(table["z_value"]))
+    np.testing.assert_allclose(table["t_value"], fit.fe_params / fit.fe_bse, rtol=1e-15)
+    p = 2 * stats.t.sf(np.abs(table["t_value"]), fit.fe_df)
     np.testing.assert_allclose(table["p_value"], p, rtol=1e-12)
     np.testing.assert_array_equal(fit.fe_pvalues, table["p_value"])
-    assert fit.df_method == "normal"
+    np.testing.assert_array_equal(fit.fe_tvalues, table["t_value"])
+    np.testing.assert_array_equal(fit.fe_df, table["df"])
+    assert fit.df_method == "satterthwaite"
     interval = fit.fe_conf_int
     assert list(interval.columns) == [0.025, 0.975]
-    half = stats.norm.ppf(0.975) * fit.fe_bse
+    half = stats.t.ppf(0.975, fit.fe_df) * fit.fe_bse
     np.testing.assert_allclose(interval[0.025], fit.fe_params - half, rtol=1e-12)
     np.testing.assert_allclose(interval[0.975], fit.fe_params + half, rtol=1e-12)
     assert list(fit.to_frame(level=0.9).columns)[-2:] == [0.05, 0.95]

@@ -1,8 +1,8 @@
 """R-hat and effective sample sizes are ArviZ's."""
 
-from arviz_stats.base import array_stats
 import numpy as np
 import pytest
+from arviz_stats.base import array_stats
 
 from bayeslmm.sampling.convergence import convergence
 
