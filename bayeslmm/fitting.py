@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, Factor
 from bayeslmm.design.residual import refuse_residual_structure
+from bayeslmm.design.scales import far_slopes
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.errors import (
     ArgumentError,
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from bayeslmm.sampling import Diagnostics
 
 METHODS = ("REML", "ML", "MAP")
-
-# A predictor whose mean is so many SDs from zero is better centred before sampling.
-FAR_FROM_ZERO = 10.0
 
 _KINDS: dict[FitStatus, type[Warning]] = {
     FitStatus.SINGULAR: SingularFitWarning,
@@ -134,22 +132,14 @@ def _judged(datatree: xr.DataTree) -> tuple[xr.DataTree, Diagnostics]:
 
 def _announce_far_slopes(design: Design) -> None:
     """Warn of slopes whose zero is far outside the data, which samplers and priors dislike."""
-    for f in design.factors:
-        for t in f.terms:
-            names = f.column_names[t.start : t.stop]
-            if not t.correlated or "Intercept" not in names:
-                continue
-            columns = f.columns[:, t.start : t.stop]
-            mean, sd = columns.mean(axis=0), columns.std(axis=0)
-            for name, m, s in zip(names, mean, sd, strict=True):
-                if s > 0 and abs(m) > FAR_FROM_ZERO * s:
-                    warn(
-                        f"`{name}` is around {m:.4g} with an SD of {s:.3g}, so the intercepts of "
-                        f"`{f.name}` stand far outside the data: their SD is huge, their "
-                        f"correlation with the slopes near -1 or 1, and sampling slow.\n"
-                        f"  fix: centre it, for instance with center({name}) in the formula",
-                        DataWarning,
-                    )
+    for slope in far_slopes(design):
+        warn(
+            f"`{slope.column}` is around {slope.mean:.4g} with an SD of {slope.sd:.3g}, so the "
+            f"intercepts of `{slope.factor}` stand far outside the data: their SD is huge, their "
+            f"correlation with the slopes near -1 or 1, and sampling slow.\n"
+            f"  fix: centre it, for instance with center({slope.column}) in the formula",
+            DataWarning,
+        )
 
 
 def announce(
@@ -159,15 +149,17 @@ def announce(
     status = estimate.status
     if status is FitStatus.CONVERGED:
         return
-    if status is FitStatus.SINGULAR:
-        words = _singular_words(design, estimate)
-    elif status is FitStatus.AT_END and priors is not None:
-        words = _end_words(estimate, priors)
-    else:
-        words = f"the fit has {status.label}: {status.words}.\n  options: {status.advice}"
+    words: dict[FitStatus, str] = {}
+    if status is FitStatus.AT_END and priors is not None:
+        words[status] = _end_words(estimate, priors)
+    elif status is not FitStatus.SINGULAR:
+        words[status] = f"the fit has {status.label}: {status.words}.\n  options: {status.advice}"
+    if status is FitStatus.SINGULAR or (status is FitStatus.AT_END and estimate.singular):
+        words[FitStatus.SINGULAR] = _singular_words(design, estimate)
     if strict:
-        raise FitError(words)
-    warn(words, _KINDS.get(status, ConvergenceWarning))
+        raise FitError("\n".join(words.values()))
+    for kind, text in words.items():
+        warn(text, _KINDS.get(kind, ConvergenceWarning))
 
 
 def _method(method: str | None) -> Method:

@@ -76,7 +76,7 @@ class Model:
     --------
     >>> import bayeslmm as bl
     >>> model = bl.Model("Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"))
-    >>> round(model.fit().fe_params["Days"], 3)
+    >>> round(float(model.fit().fe_params["Days"]), 3)
     10.467
     """
 
@@ -254,7 +254,7 @@ class Model:
         var_names: str | Sequence[str] | None = None,
         store: str | Path | None = None,
     ) -> PosteriorFit:
-        """Draw from the posterior by the No-U-Turn sampler.
+        """Draw from the posterior of all parameters and effects.
 
         Parameters
         ----------

@@ -206,7 +206,8 @@ def _compare_posteriors(
     if missing and integrate is None:
         raise ArgumentError(
             f"no log likelihood was stored for {', '.join(missing)}.",
-            fix="sample again with model.sample(log_likelihood=True)",
+            fix='post.datatree["log_likelihood"] = post.log_likelihood()["log_likelihood"] '
+            "computes it",
         )
     import arviz_stats
 

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from bayeslmm.design.design import Design
 from bayeslmm.design.rows import Factor
+from bayeslmm.design.scales import scale_notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,7 @@ def describe(design: Design) -> Description:
                 f"`{f.name}` has {f.n_levels} levels: its variance is poorly determined, "
                 "and its interval is wide"
             )
+    notes += scale_notes(design)
     return Description(
         rows=design.n,
         rows_left_out=int((~design.rows.kept).sum()),

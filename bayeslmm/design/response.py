@@ -111,6 +111,8 @@ def _read_column(values: pd.Series[Any], response: Expression, family: Family) -
 def checked_response(design: Design, y: Any) -> FloatArray:
     """Another response for the rows of a design, shape (n,) or (n, batch).
 
+    It may be given for all rows of the table: what it has for those left out does not count.
+
     Raises
     ------
     ArgumentError
@@ -120,9 +122,14 @@ def checked_response(design: Design, y: Any) -> FloatArray:
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError):
         raise ArgumentError("the new response is not numeric.") from None
+    kept = design.rows.kept
+    if values.ndim in (1, 2) and len(values) == len(kept):
+        values = values[kept]
     if values.ndim not in (1, 2) or len(values) != design.n:
+        left_out = "" if kept.all() else f" of the {len(kept)} of the table"
         raise ArgumentError(
-            f"the new response has shape {values.shape}, and the model uses {design.n} rows.",
+            f"the new response has shape {values.shape}, and the model uses {design.n} rows"
+            f"{left_out}.",
             fix="one value a row, or one column a response: shape (nobs,) or (nobs, batch)",
         )
     if not np.isfinite(values).all():

@@ -22,7 +22,7 @@ from bayeslmm.fits.fixed_effects import FixedEffects
 from bayeslmm.fits.intervals import Intervals
 from bayeslmm.fits.marginal_means import MarginalMeansOfFit
 from bayeslmm.fits.predictions import PointPredictions
-from bayeslmm.fits.variance_shares import VarianceShares
+from bayeslmm.fits.variance_shares import PointVarianceShares
 from bayeslmm.fitting import fit_point, refitter
 from bayeslmm.inference.degrees_of_freedom import choose_df_method
 from bayeslmm.outcomes import FitStatus
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from bayeslmm.reporting.summary import Summary
 
 
-class PointFit(Intervals, MarginalMeansOfFit, VarianceShares, PointPredictions, FixedEffects, Fit):
+class PointFit(
+    Intervals, MarginalMeansOfFit, PointVarianceShares, PointPredictions, FixedEffects, Fit
+):
     """Point estimates (REML, ML or MAP) of a mixed model.
 
     Made by `bayeslmm.fit` or ``Model.fit``. Estimates and standard errors are in the
@@ -212,7 +214,8 @@ class PointFit(Intervals, MarginalMeansOfFit, VarianceShares, PointPredictions, 
         Parameters
         ----------
         y : array, shape (nobs,) or (nobs, batch)
-            Values for the rows used, in their order.
+            Values for the rows used, in their order; or for all rows of the table, as
+            `simulate` gives them with ``na_action="exclude"``, NaN in rows left out.
 
         Returns
         -------
@@ -224,7 +227,7 @@ class PointFit(Intervals, MarginalMeansOfFit, VarianceShares, PointPredictions, 
         Raises
         ------
         ArgumentError
-            The length is not ``nobs``, or a value is missing or infinite.
+            Another length, or a value for a row used is missing or infinite.
 
         Notes
         -----

@@ -35,6 +35,7 @@ _INSTEAD = {
     "fixed_covariance": "fe_cov",
     "with_df": "fe_conf_int: quantiles of draws need no reference distribution",
     "fe_df": "fe_conf_int: quantiles of draws need no reference distribution",
+    "conditional_aic": "az.loo(fit.datatree)",
     "anova": "emmeans(...).contrast(), hypothesis(...), or compare_models of two posteriors",
     "ranova": "to_frame('variance'), or compare_models of two posteriors",
     "df_resid": "az.loo(fit.datatree)",
@@ -48,6 +49,7 @@ _INSTEAD = {
     "estimate": "fe_params, variance_components and random_effects, which are posterior means",
     "status": "converged and diagnostics",
     "trace": "az.plot_trace(fit.datatree)",
+    "all_optimizers": "diagnostics: several chains are what several optimisers are to a mode",
     "refit": "model.update(data=...).sample()",
     "confint": "to_frame('fixed', level) and to_frame('variance', level): quantiles of draws",
     "profile": "quantiles of draws: to_frame('variance', level)",
@@ -278,7 +280,7 @@ class PosteriorFit(
         ArgumentError
             Not a factor of the model; not Gaussian with identity link; a prior of a fixed
             effect neither Normal nor Flat; or flat ones, and rows without which they are
-            not determined.
+            not determined. Given the effects: draws of these that were not kept.
 
         Notes
         -----
@@ -338,7 +340,7 @@ class PosteriorFit(
         Raises
         ------
         ArgumentError
-            The posterior was sampled with ``log_likelihood=False``.
+            The posterior was sampled with ``log_likelihood=False``, and it was not added since.
 
         Notes
         -----
@@ -397,7 +399,9 @@ class PosteriorFit(
         Warns
         -----
         ConvergenceWarning
-            What the chains, old and new together, still leave in doubt.
+            What the chains, old and new together, still leave in doubt; or the new ones
+            were interrupted: all are then cut to their length, or, where that would leave
+            fewer draws in all, the new ones left out.
         """
         from bayeslmm.fitting import sample_more
 

@@ -1,4 +1,4 @@
-"""ICC, R2, design effect, reliability and implied covariances: methods of both fits."""
+"""ICC, R2, design effect, reliability and implied covariances of fits; the conditional AIC."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class VarianceShares:
         Returns
         -------
         PrintedTable
+            Without unadjusted shares where a posterior was sampled without keeping ``beta``.
 
         Raises
         ------
@@ -191,7 +192,7 @@ class VarianceShares:
         Raises
         ------
         ArgumentError
-            An unknown level or factor, or a family that is not Gaussian.
+            No random effects, an unknown level or factor, or a family that is not Gaussian.
 
         Examples
         --------
@@ -203,6 +204,10 @@ class VarianceShares:
         from bayeslmm.inference.variance_shares import marginal_cov
 
         return marginal_cov(self, level, factor, quantile)
+
+
+class PointVarianceShares(VarianceShares):
+    """What a point fit answers besides."""
 
     def conditional_aic(self) -> ConditionalAIC:
         """AIC for predictions of the levels at hand (Greven and Kneib 2010).
@@ -219,7 +224,7 @@ class VarianceShares:
         Raises
         ------
         AttributeRefused
-            A MAP or posterior fit, whose criterion is another.
+            A MAP fit, whose criterion is another.
 
         References
         ----------
@@ -237,7 +242,7 @@ class VarianceShares:
         if fit.method not in ("REML", "ML"):
             raise AttributeRefused(
                 f"the conditional AIC is of REML and ML fits, and this is {fit.method}.",
-                fix="az.loo(fit.datatree) of a posterior",
+                fix="az.loo(post.datatree), post = model.sample()",
             )
         from bayeslmm.inference.conditional_aic import conditional_aic
 

@@ -8,8 +8,8 @@ import pandas as pd
 from bayeslmm.errors import ArgumentError
 from bayeslmm.inference.contrasts import EstimatedFit, joint_test
 from bayeslmm.inference.degrees_of_freedom import reference_words
-from bayeslmm.inference.hypotheses import TYPES, term_contrasts
 from bayeslmm.inference.printed import PrintedTable
+from bayeslmm.inference.term_hypotheses import TYPES, term_contrasts
 
 
 def anova_table(fit: EstimatedFit, kind: str = "III") -> PrintedTable:
@@ -50,5 +50,7 @@ def anova_table(fit: EstimatedFit, kind: str = "III") -> PrintedTable:
         "II": "each term after all that do not contain it",
         "I": "each term after those before it",
     }
+    if table.empty:
+        return PrintedTable(table, "The fixed part has no term to test.")
     caption = f"Type {kind} tests: {words[kind]}. {reference_words(fit.design, fit.df_method)}."
     return PrintedTable(table, caption)

@@ -74,14 +74,11 @@ def _own(method: Any, labels: Sequence[str]) -> tuple[list[str], FloatArray]:
             raise ArgumentError("the dict has no contrast.", fix='{"name": [1, -1, ...]}')
         rows = [_coefficients(name, row, labels) for name, row in method.items()]
         return [str(name) for name in method], np.array(rows)
-    try:
-        matrix = np.atleast_2d(np.asarray(method, dtype=np.float64))
-    except (TypeError, ValueError):
-        matrix = np.empty((0, 0))
+    matrix = np.atleast_2d(_numbers(method))
     if matrix.ndim != 2 or matrix.shape[1] != len(labels) or not np.isfinite(matrix).all():
         raise ArgumentError(
             "a matrix of contrasts has a row of numbers a contrast and a column a mean.",
-            found=f"shape {np.shape(matrix)} for the means {', '.join(labels)}",
+            found=f"{method!r} for {', '.join(labels)}",
             fix='for instance [[1, -1, 0]]; by name: {"A - B": {"A": 1, "B": -1}}',
         )
     names = [
@@ -95,16 +92,25 @@ def _coefficients(name: Any, row: Any, labels: Sequence[str]) -> FloatArray:
     if isinstance(row, Mapping):
         out = np.zeros(len(labels))
         for label, value in row.items():
-            out[_position(str(label), labels)] = float(value)
-        return out
-    values = np.asarray(row, dtype=np.float64)
-    if values.shape != (len(labels),) or not np.isfinite(values).all():
+            number = _numbers(value)
+            out[_position(str(label), labels)] = number if number.ndim == 0 else np.nan
+    else:
+        out = _numbers(row)
+    if out.shape != (len(labels),) or not np.isfinite(out).all():
         raise ArgumentError(
             f"contrast {name!r} needs a number for each mean.",
-            found=f"{values.tolist()} for {', '.join(labels)}",
+            found=f"{row!r} for {', '.join(labels)}",
             fix=f"{len(labels)} numbers, or a dict of those that are not zero",
         )
-    return values
+    return out
+
+
+def _numbers(given: Any) -> FloatArray:
+    """The numbers, or a NaN for what is none."""
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.array(np.nan)
 
 
 def _position(label: str, labels: Sequence[str]) -> int:

@@ -91,7 +91,8 @@ def parse_statement(text: str, design: Design) -> Statement:
 def evaluate_hypotheses(fit: Any, hypotheses: str | Sequence[str], level: float) -> PrintedTable:
     """Estimate and test statements; see ``fit.hypothesis``."""
     check_level(level)
-    texts = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
+    several = np.iterable(hypotheses) and not isinstance(hypotheses, str)
+    texts: list[Any] = list(hypotheses) if several else [hypotheses]
     if not texts:
         raise ArgumentError("there is no hypothesis.", fix='hypothesis("x > 0")')
     statements = [parse_statement(t, fit.design) for t in texts]

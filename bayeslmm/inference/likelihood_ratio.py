@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import chdtrc
@@ -73,8 +74,9 @@ def likelihood_ratio(
     Raises
     ------
     ArgumentError
-        The smaller model is not within the larger.
+        The smaller model is not within the larger, or ``simulate`` is no number of statistics.
     """
+    _check_simulate(simulate)
     df = large.estimate.n_params - small.estimate.n_params
     _check_fixed(small.design, large.design)
     _check_residual(small.design, large.design)
@@ -84,7 +86,7 @@ def likelihood_ratio(
     if added.known and added.effects == 1:
         mixture = mixture_pvalue(statistic, df)
     plain = float(chdtrc(df, statistic))
-    if simulate <= 0:
+    if simulate == 0:
         return LikelihoodRatio(statistic, df, plain, mixture)
     refuse_residual_structure(large.design, "simulate=", "the chi-square and mixture p-values")
     rng = np.random.default_rng() if rng is None else rng
@@ -97,6 +99,15 @@ def likelihood_ratio(
         )
     p = float((1 + np.count_nonzero(drawn >= statistic)) / (1 + len(drawn)))
     return LikelihoodRatio(statistic, df, plain, mixture, p, "exact" if exact else "bootstrap")
+
+
+def _check_simulate(simulate: Any) -> None:
+    whole = isinstance(simulate, int | np.integer) and not isinstance(simulate, bool)
+    if not whole or simulate < 0:
+        raise ArgumentError(
+            f"simulate={simulate!r} is no number of statistics to draw.",
+            fix="a whole number such as 1000; 0, the default, draws none",
+        )
 
 
 def _is_only_variance(small: Design, large: Design) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +51,7 @@ _ADJUSTED = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MarginalMeans(PrintedTable):
+class MarginalMeans(PrintedTable, ABC):
     """Marginal means, or slopes, one a row; prints itself.
 
     Attributes
@@ -133,6 +133,8 @@ class MarginalMeans(PrintedTable):
             keys["contrast"] = names
             tables.append(keys.join(self._contrasted(C, adjust_or_default, len(rows))))
         table = pd.concat(tables, ignore_index=True)
+        if table.empty:
+            return PrintedTable(table, "There is one mean only, and nothing to compare it with.")
         return PrintedTable(table, self._contrast_caption(adjust_or_default))
 
     def _groups(self) -> list[tuple[tuple[Any, ...], list[int]]]:
@@ -171,7 +173,7 @@ class EstimatedMeans(MarginalMeans):
         df = e["df"].to_numpy()
         e["t"] = t
         e["p"] = adjusted_pvalues(t, df, adjust, n_means)
-        tests = int(np.isfinite(t).sum())
+        tests = max(int(np.isfinite(t).sum()), 1)
         reach = critical_values(df, self.level, adjust, n_means, tests) * e["se"]
         e["lower"], e["upper"] = e["estimate"] - reach, e["estimate"] + reach
         return e
@@ -341,10 +343,11 @@ def _determined(draws: FloatArray, undetermined: FloatArray) -> FloatArray:
     return np.where(functions.estimable, draws, np.nan)
 
 
-def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
+def _names(given: Any) -> tuple[Any, ...]:
     if given is None:
         return ()
-    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
+    several = np.iterable(given) and not isinstance(given, str)
+    return tuple(dict.fromkeys(given)) if several else (given,)
 
 
 def _text(value: Any) -> str:

@@ -244,7 +244,7 @@ def _columns(design: Design, effect: str | Sequence[str]) -> list[int]:
             raise ArgumentError(
                 f"{name!r} is not a fixed effect of the model.",
                 found=", ".join(names) or "no fixed effects",
-                fix=f"did you mean {close!r}?" if close else None,
+                fix=f"did you mean {close!r}?" if close else "one of fit.fe_params",
             )
     if not at:
         raise ArgumentError("effect= names no fixed effect.", fix=f"one of {', '.join(names)}")

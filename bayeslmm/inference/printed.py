@@ -15,7 +15,7 @@ _WIDTH = 100
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PrintedTable:
-    """A tidy table that prints itself with its caption.
+    """A tidy table that prints itself with its caption; without rows, its caption alone.
 
     Attributes
     ----------
@@ -28,10 +28,14 @@ class PrintedTable:
     caption: str
 
     def __repr__(self) -> str:
+        if self.table.empty:
+            return textwrap.fill(self.caption, _WIDTH)
         text = self.table.to_string(index=False, formatters=self._formatters(), na_rep="")
         return "\n".join([text, "", *textwrap.wrap(self.caption, _WIDTH)])
 
     def _repr_html_(self) -> str:
+        if self.table.empty:
+            return f"<p>{html.escape(self.caption)}</p>"
         table = self.table.to_html(index=False, formatters=self._formatters(), na_rep="", border=0)
         return f"{table}<p>{html.escape(self.caption)}</p>"
 

@@ -204,11 +204,11 @@ def reference_grid(
     return ReferenceGrid(predictors, _functions(design, apply_kinds(points, kinds)), frequencies)
 
 
-def check_predictor(name: str, known: Sequence[str]) -> None:
+def check_predictor(name: Any, known: Sequence[str]) -> None:
     """Refuse a name that is not a predictor of the fixed part."""
     if name in known:
         return
-    close = suggest(name, known)
+    close = suggest(str(name), known)
     raise UnknownColumnError(
         f"`{name}` is not a predictor of the fixed part.",
         found=", ".join(known) or "no predictor",

@@ -32,14 +32,12 @@ _DRAWS_OF_RELIABILITY = 200
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Parameters:
-    """Fixed effects and variances: S draws, or one estimate.
+    """Variances: S draws, or one estimate.
 
-    ``beta`` (S, p); ``covariances`` (S, K, K) of each factor's effects; ``residual`` (S,), the
-    residual variance of a row of weight one; ``structure`` (S, k), parameters of the residual
-    structure, k of them.
+    ``covariances`` (S, K, K) of each factor's effects; ``residual`` (S,), the residual variance
+    of a row of weight one; ``structure`` (S, k), parameters of the residual structure, k of them.
     """
 
-    beta: FloatArray
     covariances: tuple[FloatArray, ...]
     residual: FloatArray
     is_point: bool
@@ -48,9 +46,8 @@ class Parameters:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class VarianceParts:
-    """Mean variance of a row by source: of the fixed part, each factor, the residual, (S,)."""
+    """Mean variance of a row by source: of each factor and of the residual, (S,)."""
 
-    fixed: FloatArray
     factors: dict[str, FloatArray]
     residual: FloatArray
 
@@ -69,37 +66,31 @@ def parameters(fit: Any) -> Parameters:
         A family without a residual variance on the scale of its linear predictor.
     """
     design = fit.design
-    beta = beta_draws(fit)
-    if beta is None:
+    if _is_point(fit):
         e = fit.estimate
         covariances = tuple(c[None] for c in e.covariances)
-        return Parameters(
-            e.beta[None], covariances, np.array([e.sigma**2]), True, e.residual_values[None]
-        )
+        return Parameters(covariances, np.array([e.sigma**2]), True, e.residual_values[None])
     from bayeslmm.results.posterior import covariance_draws, draws_of, residual_draws
 
     family = design.family
     if family.has_scale and family.link.name == "identity":
         residual = draws_of(fit.datatree, "sigma") ** 2
     else:
-        residual = np.full(len(beta), _latent_variance(family))
+        sizes = fit.datatree["posterior"].sizes
+        residual = np.full(sizes["chain"] * sizes["draw"], _latent_variance(family))
     covariances = tuple(covariance_draws(design, fit.datatree))
-    structure = np.array([*residual_draws(design, fit.datatree).values()]).reshape(-1, len(beta))
-    return Parameters(beta, covariances, residual, False, structure.T)
+    structure = np.array([*residual_draws(design, fit.datatree).values()])
+    return Parameters(covariances, residual, False, structure.reshape(-1, len(residual)).T)
 
 
 def variance_parts(design: Design, given: Parameters) -> VarianceParts:
-    """Split the variance of a row, averaged over the rows of positive weight.
+    """Variances of a row around its fixed part, averaged over the rows of positive weight.
 
-    Fixed part: the sample variance of X beta (divisor n - 1), offsets left out. A factor: the
-    mean over rows of z'Sigma z (Johnson 2014), which is its variance for a random intercept.
+    A factor: the mean over rows of z'Sigma z (Johnson 2014), its variance for a random intercept.
     Residual: the mean of sigma^2 / w, times the squared ratio of the row's level where residual
     SDs differ.
     """
     used = design.used
-    X = design.X[used]
-    centred = X - X.mean(axis=0)
-    S = centred.T @ centred / max(len(X) - 1, 1)
     factors = {}
     for f, cov in zip(design.factors, given.covariances, strict=True):
         Z = f.columns[used]
@@ -110,10 +101,27 @@ def variance_parts(design: Design, given: Parameters) -> VarianceParts:
         share = float(np.mean(inverse))
         if design.residual is not None and not design.residual.structure.correlated:
             level, k = design.residual.codes[used], len(design.residual.levels)
-            of_level = np.bincount(level, inverse, minlength=k) / len(X)
+            of_level = np.bincount(level, inverse, minlength=k) / len(level)
             share = of_level[0] + given.structure**2 @ of_level[1:]
-    fixed = np.einsum("sp,pq,sq->s", given.beta, S, given.beta)
-    return VarianceParts(fixed, factors, given.residual * share)
+    return VarianceParts(factors, given.residual * share)
+
+
+def fixed_variance(fit: Any) -> FloatArray:
+    """Sample variance of X beta over the rows of positive weight (divisor n - 1), (S,).
+
+    Offsets are left out.
+
+    Raises
+    ------
+    ArgumentError
+        A posterior whose draws of the fixed effects were not kept.
+    """
+    draws = beta_draws(fit)
+    beta = fit.estimate.beta[None] if draws is None else draws
+    X = fit.design.X[fit.design.used]
+    centred = X - X.mean(axis=0)
+    S = centred.T @ centred / max(len(X) - 1, 1)
+    return np.asarray(np.einsum("sp,pq,sq->s", beta, S, beta))
 
 
 def icc(fit: Any, by: str | None, level: float) -> PrintedTable:
@@ -126,15 +134,21 @@ def icc(fit: Any, by: str | None, level: float) -> PrintedTable:
     shares: list[tuple[str, FloatArray]] = [(n, parts.factors[n]) for n in names]
     if by is None and len(names) > 1:
         shares.append((ALL, parts.random))
+    denominators = {"adjusted": total}
+    if _has_fixed_effects(fit):
+        denominators["unadjusted"] = total + fixed_variance(fit)
     keys, values = [], []
     for name, variance in shares:
-        keys += [(name, "adjusted"), (name, "unadjusted")]
-        values += [variance / total, variance / (total + parts.fixed)]
+        for kind, denominator in denominators.items():
+            keys.append((name, kind))
+            values.append(variance / denominator)
     table = pd.DataFrame(keys, columns=["factor", "icc"]).join(_described(given, values, level))
     caption = (
         "adjusted: variance of the factor over that of all factors and the residual; unadjusted: "
         f"with the variance of the fixed part in the denominator.{_slopes_note(fit.design)}"
     )
+    if "unadjusted" not in denominators:
+        caption += " Unadjusted shares need draws of `beta`, which were not kept."
     if fit.design.residual is not None and fit.design.residual.structure.correlated:
         caption += " Correlated residuals make rows more alike than these shares say."
     return PrintedTable(table, caption + _draws_note(given, level))
@@ -145,8 +159,9 @@ def r2(fit: Any, level: float) -> PrintedTable:
     check_level(level)
     given = parameters(fit)
     parts = variance_parts(fit.design, given)
-    total = parts.fixed + parts.random + parts.residual
-    values = [parts.fixed / total, (parts.fixed + parts.random) / total]
+    fixed = fixed_variance(fit)
+    total = fixed + parts.random + parts.residual
+    values = [fixed / total, (fixed + parts.random) / total]
     keys = pd.DataFrame({"r2": ["marginal", "conditional"]})
     caption = (
         "marginal: variance of the fixed part over the sum of all; conditional: of the fixed and "
@@ -238,6 +253,7 @@ def marginal_cov(fit: Any, level: Any, factor: str | None, quantile: float | Non
             f"the rows of a {design.family.name} model have no covariance matrix of this form.",
             fix="simulate responses, and take their covariance",
         )
+    _check_random(design)
     f = _one_factor(design, factor)
     code = int(level_codes(f.levels, pd.Series([level]))[0])
     if code < 0:
@@ -275,6 +291,15 @@ def marginal_cov(fit: Any, level: Any, factor: str | None, quantile: float | Non
     return pd.DataFrame(matrix, index=labels, columns=labels)
 
 
+def _is_point(fit: Any) -> bool:
+    return getattr(fit, "datatree", None) is None
+
+
+def _has_fixed_effects(fit: Any) -> bool:
+    """Whether they are known: a posterior may have been sampled without keeping them."""
+    return _is_point(fit) or fit.design.p == 0 or "beta" in fit.datatree["posterior"].data_vars
+
+
 def _latent_variance(family: Family) -> float:
     if family.name in ("bernoulli", "binomial") and family.link.name in _LATENT:
         return float(_LATENT[family.link.name])
@@ -297,12 +322,16 @@ def _described(
 
 
 def _chosen_factors(design: Design, by: str | None) -> list[str]:
+    _check_random(design)
     names = [f.name for f in design.factors]
-    if not names:
+    return names if by is None else [_one_factor(design, by).name]
+
+
+def _check_random(design: Design) -> None:
+    if not design.factors:
         raise ArgumentError(
             "this model has no random effects.", fix="a term such as (1 | group) in the formula"
         )
-    return names if by is None else [_one_factor(design, by).name]
 
 
 def _one_factor(design: Design, name: str | None) -> Factor:
@@ -313,7 +342,7 @@ def _one_factor(design: Design, name: str | None) -> Factor:
         close = None if name is None else suggest(name, names)
         raise ArgumentError(
             "which factor is meant?" if name is None else f"`{name}` is no grouping factor.",
-            found=", ".join(names) or "no random effects",
+            found=", ".join(names),
             fix=f"did you mean `{close}`?" if close else "one of these",
         )
     return design.factors[names.index(name)]

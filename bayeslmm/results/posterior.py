@@ -9,7 +9,6 @@ import pandas as pd
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.errors import ArgumentError
 from bayeslmm.results.tables import tail, variance_keys
 
 if TYPE_CHECKING:
@@ -17,22 +16,11 @@ if TYPE_CHECKING:
 
 
 def draws_of(datatree: xr.DataTree, name: str) -> FloatArray:
-    """Draws of one variable, chains joined: shape (chain x draw, ...).
+    """Draws of one variable, chains joined, or a refusal in words; shape (chain x draw, ...)."""
+    # importing it loads xarray, and every fit loads this module
+    from bayeslmm.sampling.record import draws_of as found
 
-    Raises
-    ------
-    ArgumentError
-        The variable was not kept when the posterior was sampled.
-    """
-    if name not in datatree["posterior"].data_vars:
-        raise ArgumentError(
-            f"this needs draws of `{name}`, and they were not kept.",
-            found=", ".join(map(str, datatree["posterior"].data_vars)),
-            fix=f'sample again and keep them: var_names=[..., "{name}"], or all by default',
-        )
-    variable = datatree["posterior"][name]
-    values = variable.transpose("chain", "draw", ...).to_numpy()
-    return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=np.float64)
+    return found(datatree, name)
 
 
 def parameter_draws(design: Design, datatree: xr.DataTree) -> dict[str, FloatArray]:

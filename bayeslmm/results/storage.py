@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,9 @@ def storing(path: str | Path | None, definition: ModelDefinition) -> Iterator[No
     try:
         yield
     except BaseException:
-        if not open_store(path).attrs.get("draws"):
-            shutil.rmtree(path)
+        with suppress(Exception):  # a store that cannot be read is no reason to say else
+            if not open_store(path).attrs.get("draws"):
+                shutil.rmtree(path)
         raise
 
 
@@ -139,7 +140,7 @@ def read_fit(path: str | Path) -> tuple[ModelDefinition, Estimate | None, xr.Dat
         {name: node.to_dataset() for name, node in tree.children.items() if name != _GROUP}
     )
     posterior.attrs = tree.attrs
-    if not posterior.attrs.get("draws", 1):
+    if not posterior.attrs.get("draws", 0 if path.is_dir() else 1):
         raise FileFormatError(
             f"{path.name!r} has no draws yet.",
             found="a run that had not finished its first draws when it was stopped",

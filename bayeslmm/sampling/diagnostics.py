@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 LARGEST_RHAT = 1.01
 _ATTRIBUTE = "diagnostics"
+LARGEST_K = 0.7
+"""Pareto k above which importance weights have no finite variance to speak of."""
+
 LEAST_ESS = 100
 """Effective draws a chain that its own R-hat needs (Vehtari et al. 2021)."""
 
@@ -41,6 +44,8 @@ class Diagnostics:
         Transitions that were cut off at the largest depth of tree.
     chains, draws : int
         Number of chains, and of draws in each.
+    pareto_k : float, optional
+        Of independence sampling: how far the posterior's tails outweigh the proposal's.
     """
 
     rhat: float
@@ -53,6 +58,7 @@ class Diagnostics:
     max_treedepth: int
     chains: int
     draws: int
+    pareto_k: float | None = None
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -66,6 +72,8 @@ class Diagnostics:
         if np.isnan(self.rhat):
             one = "there is one chain, and R-hat compares chains"
             found.append(one if self.chains == 1 else "there are too few draws for R-hat")
+        if self.pareto_k is not None and not self.pareto_k <= LARGEST_K:
+            found.append(f"Pareto k of the proposals is {self.pareto_k:.2f}, above {LARGEST_K}")
         least = LEAST_ESS * self.chains
         for kind, value, where in (
             ("bulk", self.ess_bulk, self.ess_bulk_of),
@@ -96,6 +104,8 @@ class Diagnostics:
             )
         if self.chains == 1 and np.isnan(self.rhat):
             advice.append("run chains=4")
+        elif self.pareto_k is not None:
+            advice.append('independent proposals miss part of the posterior: sampler="nutpie"')
         elif self.rhat > LARGEST_RHAT or np.isnan(self.rhat):
             advice.append("the chains do not agree yet: raise tune= and draws=")
         elif min(self.ess_bulk, self.ess_tail) < LEAST_ESS * self.chains:
@@ -152,6 +162,7 @@ def check_convergence(tree: xr.DataTree) -> Diagnostics:
         ),
         chains=int(posterior.sizes["chain"]),
         draws=int(posterior.sizes["draw"]),
+        pareto_k=float(tree.attrs["pareto_k"]) if "pareto_k" in tree.attrs else None,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -21,6 +21,7 @@ from scipy.special import gammaln
 
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.gaussian import MarginalPosterior
+from bayeslmm.sampling.diagnostics import LARGEST_K
 from bayeslmm.sampling.drawn import RawDraws, Receiver, Run
 from bayeslmm.sampling.live import LOOK
 from bayeslmm.sampling.settings import EFFECTS_STREAM, Settings
@@ -37,9 +38,7 @@ _WIDER = 3.0
 _SHARE, _SHARE_DEAR = 0.1, 0.02
 # Proposals to a kept draw where they cost microseconds: draws are then next to independent.
 _CHEAP_PROPOSALS = 8
-# Pareto k above which importance weights of the proposal have no finite variance to speak of,
-# and evaluations after which dear ones are judged before going on.
-LARGEST_K = 0.7
+# Evaluations after which dear ones are judged before going on.
 PILOT = 400
 
 
@@ -257,7 +256,9 @@ def _run_together(
         task = progress.add_task("sampling", total=total)
         jobs = [pool.submit(walk.run) for walk in walks]
         try:
-            while wait(jobs, timeout=LOOK).not_done:
+            while wait(jobs, timeout=LOOK, return_when=FIRST_EXCEPTION).not_done:
+                if any(job.done() and job.exception() for job in jobs):
+                    break
                 steps = sum(walk.steps for walk in walks)
                 progress.update(task, completed=steps)
                 if not judged and steps >= PILOT:

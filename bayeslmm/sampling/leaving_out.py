@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -11,7 +10,7 @@ from bayeslmm.arrays import FloatArray
 from bayeslmm.design.design import Design
 from bayeslmm.design.residual import refuse_residual_structure
 from bayeslmm.design.rows import Factor
-from bayeslmm.errors import ArgumentError, suggest
+from bayeslmm.errors import ArgumentError, PriorError, suggest
 from bayeslmm.priors import Flat, Normal, PriorSet
 from bayeslmm.priors.names import corr_name, obs_labels, observed_name, sd_name
 from bayeslmm.sampling.linear import log_likelihood
@@ -35,24 +34,25 @@ def log_likelihood_tree(
     """Groups ``posterior`` and ``log_likelihood`` of some draws; see `PosteriorFit`."""
     import xarray as xr
 
-    from bayeslmm.sampling.record import SAMPLE
+    from bayeslmm.sampling.record import SAMPLE, draws_of, variable_dims
 
     if integrate is not None:
         _check(design, priors, integrate)
     posterior = cast("xr.DataTree", datatree["posterior"]).to_dataset(inherit=False)
     posterior = posterior.isel(draw=_spaced(posterior.sizes["draw"], draws))
-    flat = _flat(posterior)
+    tree = xr.DataTree.from_dict({"/posterior": posterior})
     if integrate is None:
-        dim, labels, values = ROWS, obs_labels(design), log_likelihood(design, flat)
+        drawn = {name: draws_of(tree, name) for name in variable_dims(design)}
+        dim, labels, values = ROWS, obs_labels(design), log_likelihood(design, drawn)
     else:
         dim = integrate
-        labels, values = _left_out(design, priors, flat, integrate, progressbar=progressbar)
+        labels, values = _left_out(design, priors, tree, integrate, progressbar=progressbar)
     sizes = [posterior.sizes[k] for k in SAMPLE]
     pointwise = xr.Dataset(
         {observed_name(design): ((*SAMPLE, dim), values.reshape(*sizes, -1))},
         coords={**{k: posterior[k].to_numpy() for k in SAMPLE}, dim: labels},
     )
-    tree = xr.DataTree.from_dict({"/posterior": posterior, "/log_likelihood": pointwise})
+    tree["log_likelihood"] = xr.DataTree(pointwise)
     tree.attrs = {
         "formula": design.spec.text,
         "left_out": dim,
@@ -83,8 +83,8 @@ def _check(design: Design, priors: PriorSet, integrate: Any) -> None:
     if priors.normal_beta() is None:
         named = zip(priors.fixed_names, priors.beta, strict=True)
         others = [f"beta[{k}]: {v!r}" for k, v in named if not isinstance(v, Normal | Flat)]
-        raise ArgumentError(
-            "fixed effects are integrated out, which needs Normal or Flat priors on them.",
+        raise PriorError(
+            "fixed effects integrate out exactly under Normal or Flat priors only.",
             found="; ".join(others),
             fix="sample with bl.Normal priors, or use log_likelihood(), given the effects",
         )
@@ -103,25 +103,17 @@ def _spaced(n: int, wanted: Any) -> slice | np.ndarray[Any, Any]:
     return np.linspace(0, n - 1, wanted).round().astype(np.int64)
 
 
-def _flat(posterior: xr.Dataset) -> dict[str, FloatArray]:
-    """Every variable with one leading axis of draws, chain after chain."""
-    found = {}
-    for name, variable in posterior.data_vars.items():
-        values = variable.transpose("chain", "draw", ...).to_numpy()
-        found[str(name)] = np.asarray(values.reshape(-1, *values.shape[2:]), dtype=np.float64)
-    return found
-
-
 def _left_out(
     design: Design,
     priors: PriorSet,
-    draws: Mapping[str, FloatArray],
+    tree: xr.DataTree,
     integrate: str,
     *,
     progressbar: bool,
 ) -> tuple[list[Any], FloatArray]:
     """Labels of what is left out, and log densities of shape (draws, labels)."""
     from bayeslmm.engine.gaussian.leaving_out import LeavingOut, Sets
+    from bayeslmm.sampling.record import draws_of
 
     if integrate == ROWS:
         sets, names = Sets.each_row(design), None
@@ -138,15 +130,18 @@ def _left_out(
             found=f"left out: {', '.join(some[:5])}{', ...' if len(some) > 5 else ''}",
             fix="sample with Normal priors on the fixed effects, as by default",
         )
-    halves = [_half(f, draws) for f in design.factors]
-    return labels, leaving.log_likelihood(halves, draws["sigma"], progressbar=progressbar)
+    halves = [_half(f, tree) for f in design.factors]
+    sigma = draws_of(tree, "sigma")
+    return labels, leaving.log_likelihood(halves, sigma, progressbar=progressbar)
 
 
-def _half(factor: Factor, draws: Mapping[str, FloatArray]) -> FloatArray:
+def _half(factor: Factor, tree: xr.DataTree) -> FloatArray:
     """E with E E' the covariance of a level's effects, (draws, K, K); singular ones too."""
-    sd = draws[sd_name(factor.name)]
+    from bayeslmm.sampling.record import draws_of
+
+    sd = draws_of(tree, sd_name(factor.name))
     if not factor.has_correlations:
         return sd[:, :, None] * np.eye(factor.n_columns)
-    values, vectors = np.linalg.eigh(draws[corr_name(factor.name)])
+    values, vectors = np.linalg.eigh(draws_of(tree, corr_name(factor.name)))
     roots = np.sqrt(np.maximum(values, 0.0))
     return np.asarray(sd[:, :, None] * vectors * roots[:, None, :])

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.design.design import Design
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, ConvergenceWarning, build_message, warn
 from bayeslmm.priors import PriorSet
 from bayeslmm.sampling.sample import sample_posterior
 from bayeslmm.sampling.settings import Settings
-from bayeslmm.sampling.trace import usable
+from bayeslmm.sampling.trace import shortened, usable
 
 if TYPE_CHECKING:
     import xarray as xr
 
 ADDED = "added_chains"
 """Attribute: chains and seed of every addition, as JSON."""
+
+_OF_ONE_RUN = frozenset({"diagnostics", "interrupted", "chains_asked", "draws_asked"})
 
 
 def add_chains(
@@ -49,12 +51,25 @@ def add_chains(
     -------
     xarray.DataTree
         In memory. Chains are numbered on; each has as many draws as those before. Groups
-        over chains and draws that sampling does not make are left out.
+        over chains and draws that sampling does not make are left out. If the new chains
+        were interrupted, all are cut to their length where that leaves more draws in all
+        than the old chains have, and else the new ones are left out.
 
     Raises
     ------
     ArgumentError
         The seed has been used, or the tree does not say how it was sampled.
+
+    Warns
+    -----
+    ConvergenceWarning
+        The new chains were interrupted.
+
+    Notes
+    -----
+    Attributes ``interrupted``, ``chains_asked`` and ``draws_asked`` are those of the
+    addition: what is asked for is the chains there were and the new ones, all as long as
+    the old. Times are left out where a killed run did not come to write its own.
     """
     seeds = _seeds(tree)
     if random_seed is not None and random_seed in seeds:
@@ -77,7 +92,7 @@ def add_chains(
         cores=cores,
         progressbar=progressbar,
     )
-    return _joined(tree, more, seed)
+    return _joined(tree, more, seed, chains)
 
 
 def _seeds(tree: xr.DataTree) -> list[int]:
@@ -96,10 +111,11 @@ def _options(tree: xr.DataTree) -> dict[str, Any]:
     """Settings a tree was sampled with."""
     attrs, groups = tree.attrs, tree.children
     independent = attrs["sampler"] == "independence"
-    target = attrs.get("target_accept")
+    # a run that was killed has them where they were given: else they were the sampler's own
+    tune, target = attrs.get("tuning_steps"), attrs.get("target_accept")
     return {
         "draws": int(tree["posterior"].sizes["draw"]),
-        "tune": None if independent else int(attrs["tuning_steps"]),
+        "tune": None if independent or tune is None else int(tune),
         "target_accept": None if target is None else float(target),
         "parameterization": str(attrs["parameterization"]),
         "sampler": str(attrs["sampler"]),
@@ -109,13 +125,19 @@ def _options(tree: xr.DataTree) -> dict[str, Any]:
     }
 
 
-def _joined(tree: xr.DataTree, more: xr.DataTree, seed: int) -> xr.DataTree:
+def _joined(tree: xr.DataTree, more: xr.DataTree, seed: int, asked: int) -> xr.DataTree:
     import xarray as xr
 
     old, new = tree["posterior"].sizes, more["posterior"].sizes
     lengths = np.repeat([old["draw"], new["draw"]], [old["chain"], new["chain"]])
     chains, n = usable(lengths)
-    if chains[-1] < old["chain"]:  # the new ones were interrupted too early to be worth it
+    if len(chains) == old["chain"]:
+        words = build_message(
+            "the new chains are too short to be joined to those there were, and are left out.",
+            found=f"{new['draw']} draws a new chain, and {old['draw']} an old one",
+            fix="add_chains again",
+        )
+        warn(words, ConvergenceWarning)
         return tree.copy()
     found = {}
     for name, node in tree.children.items():
@@ -127,20 +149,23 @@ def _joined(tree: xr.DataTree, more: xr.DataTree, seed: int) -> xr.DataTree:
             after = after.assign_coords(chain=after["chain"] + old["chain"])
             both = [v for v in before.data_vars if v in after.data_vars]
             pair = [d[both].isel(draw=slice(0, n)) for d in (before, after)]
-            whole = xr.concat(pair, dim="chain", join="exact", combine_attrs="override")
-            found[name] = whole.isel(chain=chains).assign_coords(chain=np.arange(len(chains)))
+            found[name] = xr.concat(pair, dim="chain", join="exact", combine_attrs="override")
     added = [
         *json.loads(tree.attrs.get(ADDED, "[]")),
         {"chains": int(new["chain"]), "random_seed": seed},
     ]
     attributes = {
-        **{str(k): v for k, v in tree.attrs.items() if k != "diagnostics"},
-        "draws": n,
-        "chains": len(chains),
+        **{str(k): v for k, v in tree.attrs.items() if k not in _OF_ONE_RUN},
+        "draws": old["draw"],
+        "chains": old["chain"] + asked,
         ADDED: json.dumps(added),
     }
-    for name in ("sampling_time", "total_time"):
+    for name in {"sampling_time", "total_time"} & tree.attrs.keys():
         attributes[name] = float(tree.attrs[name]) + float(more.attrs[name])
+    for name in {"tuning_steps", "target_accept"} & more.attrs.keys():
+        attributes.setdefault(name, more.attrs[name])
+    if (len(chains), n) != (attributes["chains"], attributes["draws"]):
+        attributes = shortened(attributes, len(chains), n)
     for name in ("posterior", "sample_stats"):
         found[name].attrs = attributes
     joined = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in found.items()})

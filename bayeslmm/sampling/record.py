@@ -1,4 +1,4 @@
-"""Named arrays become the groups of a DataTree."""
+"""Named arrays become the groups of a DataTree, and are read from there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design.design import Design
+from bayeslmm.errors import ArgumentError
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.names import (
     corr_name,
@@ -79,6 +80,25 @@ def draws_dataset(
         found[name] = ((*SAMPLE, *own), values.reshape(chains, -1, *values.shape[1:]))
     n_draws = next(iter(found.values()))[1].shape[1]
     return xr.Dataset(found, coords=coordinates(design, dims, chains, n_draws))
+
+
+def draws_of(datatree: xr.DataTree, name: str) -> FloatArray:
+    """Draws of one variable, chains joined: shape (chain x draw, ...).
+
+    Raises
+    ------
+    ArgumentError
+        The variable was not kept when the posterior was sampled.
+    """
+    if name not in datatree["posterior"].data_vars:
+        raise ArgumentError(
+            f"this needs draws of `{name}`, and they were not kept.",
+            found=", ".join(map(str, datatree["posterior"].data_vars)),
+            fix=f'sample again and keep them: var_names=[..., "{name}"], or all by default',
+        )
+    variable = datatree["posterior"][name]
+    values = variable.transpose("chain", "draw", ...).to_numpy()
+    return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=np.float64)
 
 
 def coordinates(

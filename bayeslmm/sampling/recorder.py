@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 
-from bayeslmm.arrays import FloatArray
+from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.design.design import Design
 from bayeslmm.engine.compiled import one_blas_thread
 from bayeslmm.priors import PriorSet
@@ -21,7 +21,7 @@ from bayeslmm.sampling.settings import (
     Settings,
     kept_variables,
 )
-from bayeslmm.sampling.trace import Dims, Stretch, Trace
+from bayeslmm.sampling.trace import LONGEST, Dims, Stretch, Trace
 
 Variables = dict[str, FloatArray]
 
@@ -76,7 +76,7 @@ class Recorder:
 
     def take(self, raw: RawDraws) -> None:
         """Complete and write what is whole of a run that goes on."""
-        for stretch in self.trace.due(raw.lengths, last=False):
+        for stretch in self.trace.due(_settled(raw), last=False):
             self._add(raw, stretch, certain=False)
 
     def take_last(self, raw: RawDraws) -> None:
@@ -104,10 +104,10 @@ class Recorder:
     def _add(self, raw: RawDraws, stretch: Stretch, *, certain: bool) -> None:
         at = (stretch.chain, slice(stretch.first, stretch.stop))
         moved = {name: np.asarray(values[at]) for name, values in raw.variables.items()}
-        if not certain and any(np.isnan(values).any() for values in moved.values()):
-            return  # the sampler has not written all of it yet
         names = sorted(raw.stats.keys() - _EVENTS)
         stats = {name: _number(raw.stats[name][at]) for name in names}
+        if not certain and any(map(_has_gaps, [*moved.values(), *stats.values()])):
+            return  # the sampler has not written all of it yet
         stream, where = self.settings.stream, (stretch.chain, stretch.index)
         drawn = self.expand(moved, stream(EFFECTS_STREAM, *where))
         name, dims = observed_name(self.design), self.trace.dims
@@ -122,6 +122,21 @@ class Recorder:
             rng = stream(PREDICTIVE_STREAM, *where)
             groups["posterior_predictive"] = {name: predictive(self.design, drawn, rng)}
         self.trace.put(stretch, groups)
+
+
+def _settled(raw: RawDraws) -> IntArray:
+    """Draws of each chain of which a running sampler has everything.
+
+    On disk the arrays of a chain grow one by one, and whole numbers that are still to come
+    are zeros like others: the newest draws wait.
+    """
+    arrays = [*raw.variables.values(), *raw.stats.values()]
+    in_memory = all(isinstance(array, np.ndarray) for array in arrays)
+    return raw.lengths if in_memory else raw.lengths - LONGEST
+
+
+def _has_gaps(values: FloatArray | None) -> bool:
+    return values is not None and values.dtype.kind == "f" and bool(np.isnan(values).any())
 
 
 def _number(values: np.ndarray) -> FloatArray | None:

@@ -134,6 +134,7 @@ def _draw(
             run = sample_independence(posterior, settings, receive)
             if run is None:
                 plan = Plan("marginal", NUTS, "no independent proposal fits the posterior")
+                trace.describe(_attributes(design, priors, settings, plan))
         if run is None:
             run = sample_marginal(posterior, settings, receive)
     else:
@@ -168,7 +169,9 @@ def _attributes(design: Design, priors: PriorSet, settings: Settings, plan: Plan
     from bayeslmm.sampling.record import package_version, record_attributes
 
     library = "bayeslmm" if plan.sampler == "independence" else plan.sampler
+    given = {"tuning_steps": settings.tune, "target_accept": settings.target_accept}
     return {
+        **{k: v for k, v in given.items() if v is not None},
         **record_attributes(design, priors),
         "sampler": plan.sampler,
         "inference_library": library,

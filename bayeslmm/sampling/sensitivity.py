@@ -59,7 +59,8 @@ def power_scaling(
             "power scaling needs the log likelihood of every row, and these draws were sampled "
             "without it.",
             found=f"groups {', '.join(datatree.children)}",
-            fix="sample again, with log_likelihood=True",
+            fix='post.datatree["log_likelihood"] = post.log_likelihood()["log_likelihood"] '
+            "computes it",
         )
     shape = tuple(datatree["posterior"].sizes[d] for d in ("chain", "draw"))
     keys = {f"p{i}": name for i, name in enumerate(draws)}

@@ -52,8 +52,8 @@ class Settings:
         neither ``tune=`` nor ``target_accept=`` is given.
         ``"independence"``: Metropolis steps between independent proposals from a split t
         around the marginal posterior's mode, for few variance parameters and dear
-        evaluations. Attributes ``pareto_k`` and ``acceptance`` say how well it fits;
-        where it does not, NUTS takes over.
+        evaluations. Attributes ``pareto_k`` and ``acceptance`` say how well the proposals
+        fit; where the first do not, NUTS takes over.
     progressbar : bool
     prior_predictive, posterior_predictive : bool
         Add the groups ``prior`` and ``prior_predictive`` (1000 draws), or
@@ -92,6 +92,7 @@ class Settings:
     def __post_init__(self) -> None:
         _check_counts(self)
         _check_sampler(self.sampler)
+        _check_options_of_nuts(self)
         if self.store is not None:
             check_zarr()
         object.__setattr__(self, "random_seed", _seed(self.random_seed))
@@ -212,6 +213,17 @@ def _check_counts(s: Settings) -> None:
             found=repr(s.target_accept),
             fix="0.8 is usual; 0.95 or 0.99 against divergences",
         )
+
+
+def _check_options_of_nuts(s: Settings) -> None:
+    """Refuse what independence sampling has no use for."""
+    for name in ("tune", "target_accept"):
+        if s.sampler == "independence" and getattr(s, name) is not None:
+            raise ArgumentError(
+                f'{name}= is of NUTS, and sampler="independence" does not step.',
+                found=f"{name}={getattr(s, name)!r}",
+                fix=f'leave {name}= out, or sampler="nutpie"',
+            )
 
 
 def _check_sampler(sampler: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ from bayeslmm.sampling.trace import (
 )
 
 PROGRESS = "bayeslmm_progress"
-"""Group that an unfinished store has: draws written of each stretch."""
+"""Group that an unfinished store has: draws written of each stretch, and at the end `FINAL`."""
+
+FINAL = "final"
+"""Attribute of that group: where the draws to keep are, and the attributes of the whole."""
 
 RAW = "bayeslmm_raw"
 """Directory in an unfinished store: what the sampler itself writes."""
@@ -72,11 +76,16 @@ class StoredTrace(Trace):
         for name, dataset in {**groups, **empty}.items():
             dataset.to_zarr(folder, group=name, mode="a", consolidated=False, zarr_format=3)
         self._others = {name: list(map(str, group.data_vars)) for name, group in groups.items()}
-        self._put_attributes({**attributes, "interrupted": 1})
-        self._root.require_group(PROGRESS).create_array(
+        self._progress = self._root.require_group(PROGRESS)
+        self._progress.create_array(
             "written", shape=self.written.shape, chunks=(1, 1), dtype="int64", fill_value=0,
             compressors=None, attributes={"length": self.length},
         )  # fmt: skip
+        self.describe(attributes)
+
+    def describe(self, attributes: dict[str, Any]) -> None:
+        """Write what is known of the run while it goes on."""
+        self._put_attributes({**attributes, "interrupted": 1})
 
     def put(self, stretch: Stretch, groups: Groups) -> None:
         """Write all groups of a stretch, and then that they are there."""
@@ -104,16 +113,45 @@ class StoredTrace(Trace):
         partial.replace(path)
 
     def finish(self, groups: dict[str, xr.Dataset], attributes: dict[str, Any]) -> xr.DataTree:
-        """Cut what an interruption left unequal, and read the store lazily."""
+        """Cut what an interruption left unequal, and read the store lazily.
+
+        What is to be there is written down first, and `open_store` goes by that until all
+        of it is done: the store can be read whatever ends this.
+        """
         chains, n = usable(self.lengths)
+        self._put_final(chains.tolist(), n, attributes)
         if len(chains) < self.chains or n < self.draws:
-            for group in self.dims:
-                for _, array in self._root[group].arrays():
-                    _cut(array, chains, n, self.length)
+            self._cut(chains.tolist(), n, attributes)
         self._put_attributes(attributes)
-        for name in _APART:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._root.require_group(RAW)
+        waste = self.folder / RAW
+        (self.folder / PROGRESS).rename(waste / PROGRESS)  # gone at once
+        shutil.rmtree(waste, ignore_errors=True)
         return open_store(self.folder, frozenset({*self.dims, *groups}))
+
+    def _put_final(self, chains: list[int], n: int, attributes: dict[str, Any]) -> None:
+        self._progress.attrs.put({FINAL: {"chains": chains, "draws": n, "attributes": attributes}})
+
+    def _cut(self, chains: list[int], n: int, attributes: dict[str, Any]) -> None:
+        """Number the kept chains from 0, and take the rest away.
+
+        A chain is copied to where none is kept, and only then counts as being there.
+        """
+        arrays = [array for group in self.dims for _, array in self._root[group].arrays()]
+        for to, chain in enumerate(chains):
+            if to != chain:
+                for array in filter(_of_draws, arrays):
+                    for first in range(0, n, self.length):
+                        piece = slice(first, min(first + self.length, n))
+                        array[to, piece] = array[chain, piece]
+                chains = [*chains[:to], to, *chains[to + 1 :]]
+                self._put_final(chains, n, attributes)
+        sizes = {"chain": len(chains), "draw": n}
+        for array in arrays:
+            names = array.metadata.dimension_names or ()
+            if sizes.keys() & set(names):
+                shape = zip(names, array.shape, strict=True)
+                array.resize(tuple(sizes.get(name, size) for name, size in shape))
 
     def _put_attributes(self, attributes: dict[str, Any]) -> None:
         order = {group: list({**own, **self._arrays[group]}) for group, own in self.dims.items()}
@@ -156,25 +194,18 @@ def open_store(folder: Path, groups: frozenset[str] | None = None) -> xr.DataTre
     attributes = dict(root.attrs)
     order = attributes.pop(ORDER, {})
     there = [name for name, _ in root.groups() if name not in _APART]
+    unfinished = f"{PROGRESS}/written" in root
+    if unfinished:
+        chains, n, attributes = _kept(root[PROGRESS], attributes)
     found = {}
     for name in sorted(there, key=[*order, *sorted(there)].index):
         if groups is None or name in groups:
-            # not cached: what is read once would stay in memory
-            one = xr.open_dataset(
-                folder, engine="zarr", group=name, consolidated=False, cache=False
-            )
+            drawn = unfinished and not name.startswith("prior")
+            one = _kept_draws(folder, root[name], chains, n) if drawn else _dataset(folder, name)
             names = sorted(map(str, one.data_vars))
             found[name] = one[sorted(names, key=[*order.get(name, ()), *names].index)]
-    if PROGRESS in root:
-        counts = root[PROGRESS]["written"]
-        chains, n = usable(written_lengths(counts[:], int(counts.attrs["length"])))
-        attributes = shortened(attributes, len(chains), n)
-        for name, dataset in found.items():
-            if "draw" in dataset.dims and not name.startswith("prior"):
-                cut = dataset.isel(chain=chains, draw=slice(0, n))
-                found[name] = cut.assign_coords(chain=np.arange(len(chains)))
-        for name in {"posterior", "sample_stats"} & found.keys():
-            found[name].attrs = attributes
+    for name in {"posterior", "sample_stats"} & found.keys() if unfinished else ():
+        found[name].attrs = attributes
     tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in found.items()})
     tree.attrs.update(attributes)
     return tree
@@ -185,14 +216,40 @@ def _missing(values: FloatArray) -> float:
     return np.nan if values.dtype.kind == "f" else 0
 
 
-def _cut(array: Any, chains: Any, n: int, length: int) -> None:
-    """Keep some chains of an array, numbered anew, and their first draws."""
-    names = array.metadata.dimension_names
-    if "draw" not in names and "chain" not in names:
-        return
-    if "draw" in names and "chain" in names:
-        for to, chain in enumerate(chains):
-            for first in range(0, n, length) if to != chain else ():
-                array[to, first : first + length] = array[int(chain), first : first + length]
-    sizes = {"chain": len(chains), "draw": n}
-    array.resize(tuple(sizes.get(d, s) for d, s in zip(names, array.shape, strict=True)))
+def _of_draws(array: Any) -> bool:
+    return {"chain", "draw"} <= set(array.metadata.dimension_names or ())
+
+
+def _kept(progress: Any, begun: dict[str, Any]) -> tuple[list[int], int, dict[str, Any]]:
+    """Where the draws of an unfinished store are, chains and their lengths, and attributes."""
+    if FINAL in progress.attrs:
+        final = progress.attrs[FINAL]
+        return final["chains"], int(final["draws"]), dict(final["attributes"])
+    written = progress["written"]
+    chains, n = usable(written_lengths(written[:], int(written.attrs["length"])))
+    asked = {"chains": written.shape[0], "draws": 0, **begun}
+    attributes = shortened(asked, len(chains), n)
+    if (len(chains), n) == (asked["chains"], asked["draws"]):  # stopped after the last draw
+        attributes = {k: v for k, v in asked.items() if k != "interrupted"}
+    return chains.tolist(), n, attributes
+
+
+def _dataset(folder: Path, group: str, without: Sequence[str] = ()) -> xr.Dataset:
+    # not cached: what is read once would stay in memory
+    return xr.open_dataset(
+        folder, engine="zarr", group=group, consolidated=False, cache=False,
+        drop_variables=list(without),
+    )  # fmt: skip
+
+
+def _kept_draws(folder: Path, group: Any, chains: list[int], n: int) -> xr.Dataset:
+    """Some chains of a group and their first draws, of arrays that differ in length."""
+    names = [name for name, array in group.arrays() if _of_draws(array)]
+    if not names:
+        return _dataset(folder, group.basename)
+    apart = [*names, *({"chain", "draw"} & set(group.array_keys()))]
+    found = _dataset(folder, group.basename, apart)
+    for name in names:
+        one = _dataset(folder, group.basename, [k for k in apart if k != name])
+        found[name] = one[name].isel(chain=chains, draw=slice(0, n))
+    return found.assign_coords(chain=np.arange(len(chains)), draw=np.arange(n))

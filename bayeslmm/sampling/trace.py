@@ -63,6 +63,9 @@ class Trace:
         self._arrays: dict[str, dict[str, Any]] = {group: {} for group in dims}
         self._lock = threading.Lock()
 
+    def describe(self, attributes: dict[str, Any]) -> None:
+        """Learn what is known of the run while it goes on; memory needs none of it."""
+
     @property
     def lengths(self) -> IntArray:
         """Draws written of each chain, without a gap."""

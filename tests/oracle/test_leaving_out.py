@@ -13,6 +13,7 @@ import bayeslmm as bl
 from bayeslmm.design import Design
 from bayeslmm.engine.gaussian import MarginalPosterior, folding
 from bayeslmm.engine.gaussian.leaving_out import LeavingOut, Sets
+from bayeslmm.errors import FitError
 from bayeslmm.priors import PriorSet
 from tests.oracle.dense import LOG_2PI, Dense, cholesky, forward
 from tests.oracle.designs import CASES
@@ -243,3 +244,10 @@ def test_sets_without_which_flat_fixed_effects_are_not_determined():
     proper = bl.Model("y ~ c + (1 | g)", data)
     assert LeavingOut(proper.design, proper.priors, rows).undetermined().tolist() == []
     check(proper, "obs", size=0.8, sigma=1.0)
+
+
+def test_draws_at_which_nothing_can_be_computed() -> None:
+    model = CASES["intercepts"].model()
+    leaving = LeavingOut(model.design, model.priors, sets_of(model.design, "g"))
+    with pytest.raises(FitError, match="nothing can be computed at these variance parameters"):
+        leaving.log_likelihood(halves_of(model.design, np.nan), np.array([9.0]))

@@ -5,6 +5,7 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian.marginal import MarginalPosterior
+from bayeslmm.errors import FitError
 from tests.oracle.dense import Dense
 from tests.oracle.designs import CASES
 
@@ -176,3 +177,9 @@ def test_draws_have_the_moments_of_the_conditional(name):
     white = np.linalg.solve(np.linalg.cholesky(cov.astype(float)), (flat - mean.astype(float)).T)
     second = white @ white.T / n
     assert np.abs(second - np.eye(len(mean))).max() < 4.5 * np.sqrt(2 / n) * 1.2
+
+
+def test_coordinates_at_which_nothing_can_be_computed():
+    _, p = posterior("crossed")
+    with pytest.raises(FitError, match="nothing can be computed at these variance parameters"):
+        p.factorise(np.full(p.size, np.nan))

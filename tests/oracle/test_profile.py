@@ -13,8 +13,10 @@ from scipy.special import ndtri
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian import fit_gaussian
+from bayeslmm.engine.gaussian.ml_deviance import Deviance
 from bayeslmm.engine.gaussian.profile import Problems, parameter_names, profile_likelihood
 from bayeslmm.engine.gaussian.variances import variance_jacobian, variance_values
+from bayeslmm.errors import FitError
 from tests.oracle.designs import CASES, objective
 
 CUTOFF = -float(ndtri(0.025))
@@ -182,3 +184,10 @@ def test_an_estimate_close_to_zero_has_its_limit():
         found = minimize(lambda x: held.criterion(limit)(x).value, start, tol=1e-12)  # noqa: B023
         assert found.fun + 2.0 * estimate.loglik == pytest.approx(CUTOFF**2, abs=1e-6)
         assert len(curve.points) < 25
+
+
+def test_a_point_at_which_nothing_can_be_computed():
+    made = objective(CASES["crossed"].model(), "ML")
+    deviance = Deviance(made.cp, made.layout)
+    with pytest.raises(FitError, match="nothing can be computed at these variance parameters"):
+        deviance.fixed_effects(np.full(2, np.nan))

@@ -92,3 +92,22 @@ def test_blups(name: str) -> None:
     column = ours if isinstance(ours, pd.Series) else ours.iloc[:, 0]
     theirs = pd.Series(expected).reindex([str(k) for k in column.index]).to_numpy()
     np.testing.assert_allclose(column, theirs, rtol=1e-4, atol=2e-5 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_series_across_items(method: str) -> None:
+    """AR(1) residuals of subjects, items crossed with them, against glmmTMB.
+
+    There the series are a random effect beside a residual of SD 1e-4, the search ends short of
+    its tolerance, and standard errors include the uncertainty of the variances.
+    """
+    case = json.loads((HERE / "crossed.json").read_text())["cases"][method.lower()]
+    data = pd.read_csv(HERE / "crossed.csv")
+    fit = bl.fit("y ~ x + (1 | s) + (1 | item)", data, method=method, residual=bl.AR1("s", "t"))
+    assert fit.llf == pytest.approx(case["loglik"], abs=1e-6)
+    assert fit.n_params == case["npar"]
+    expected = [case["sd"]["s"], case["sd"]["item"], case["sigma"]]
+    np.testing.assert_allclose(fit.estimate.variance_values, expected, rtol=1e-4)
+    assert fit.residual_parameters["ar1"] == pytest.approx(case["ar1"], rel=2e-5)
+    away = np.abs(fit.fe_params - list(case["beta"].values())) / fit.fe_bse
+    assert away.max() < 1e-3

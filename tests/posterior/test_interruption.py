@@ -13,8 +13,9 @@ import pytest
 
 import bayeslmm as bl
 from bayeslmm.errors import FileFormatError
-from bayeslmm.sampling import sample
+from bayeslmm.sampling import sample, store
 from bayeslmm.sampling.recorder import Recorder
+from bayeslmm.sampling.store import StoredTrace
 
 pytest.importorskip("zarr")
 
@@ -216,3 +217,115 @@ def test_a_store_without_draws_is_refused_in_words(short, tmp_path, monkeypatch)
         model.sample(**options, store=store)
     with pytest.raises(FileFormatError, match="no draws yet"):
         bl.load(store)
+
+
+def test_a_store_that_was_killed_before_its_first_groups(short, tmp_path, monkeypatch):
+    model, options = short
+    path = tmp_path / "draws.zarr"
+
+    def killed(*_):
+        raise SystemExit
+
+    monkeypatch.setattr(sample, "choose", killed)
+    monkeypatch.setattr("shutil.rmtree", lambda path, **_: None)
+    with pytest.raises(SystemExit):
+        model.sample(**options, store=path)
+    with pytest.raises(FileFormatError, match="no draws yet"):
+        bl.load(path)
+
+
+def test_an_interruption_is_not_hidden_by_a_store_that_cannot_be_read(short, tmp_path, monkeypatch):
+    model, options = short
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    def unreadable(*_):
+        raise IndexError
+
+    monkeypatch.setattr(sample, "_draw", interrupted)
+    monkeypatch.setattr(store, "open_store", unreadable)
+    with pytest.raises(KeyboardInterrupt):
+        model.sample(**options, store=tmp_path / "draws.zarr")
+
+
+def killed_at_the_end(monkeypatch, model, options, path):
+    """A store as a kill before the end leaves it, with the first chain whole."""
+
+    def killed(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 4)
+        patch.setattr(StoredTrace, "finish", killed)
+        with pytest.raises(SystemExit):
+            model.sample(**options, store=path)
+    return bl.load(path)
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "given", [{"tune": 120, "target_accept": 0.93}, {"tune": None, "sampler": "nutpie"}]
+)
+def test_more_chains_of_a_run_that_was_killed(given, short, tmp_path, monkeypatch):
+    model, options = short
+    options |= given
+    begun = killed_at_the_end(monkeypatch, model, options, tmp_path / "draws.zarr")
+    attrs = begun.datatree.attrs
+    assert (attrs["chains"], attrs["chains_asked"], attrs["interrupted"]) == (1, 2, 1)
+    assert "sampling_time" not in attrs
+    fit = begun.add_chains(2, random_seed=7, cores=1, progressbar=False)
+    new = model.sample(**{**options, "random_seed": 7}).datatree
+    for name, values in fit.datatree["posterior"].data_vars.items():
+        np.testing.assert_array_equal(values[:1], begun.datatree["posterior"][name])
+        np.testing.assert_array_equal(values[1:], new["posterior"][name])
+    attrs = fit.datatree.attrs
+    assert (attrs["chains"], attrs["draws"]) == (3, 250)
+    for name in ("tuning_steps", "target_accept"):
+        assert attrs[name] == new.attrs[name]
+    gone = {"interrupted", "chains_asked", "draws_asked", "sampling_time", "total_time"}
+    assert not gone & attrs.keys()
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.ConvergenceWarning")
+def test_a_column_called_as_a_dimension_of_draws(short, tmp_path, monkeypatch):
+    table = bl.load_dataset("sleepstudy").rename(columns={"Days": "draw"})
+    model = bl.Model("Reaction ~ draw + (1 | Subject)", table)
+    fit = killed_at_the_end(monkeypatch, model, short[1], tmp_path / "draws.zarr")
+    np.testing.assert_array_equal(fit.design.X, model.design.X)
+
+
+def test_a_killed_run_says_which_sampler_took_over(short, tmp_path, monkeypatch):
+    model, options = short
+    options |= {"sampler": "independence", "tune": None}
+    monkeypatch.setattr(sample, "sample_independence", lambda *_: None)
+    with pytest.warns(bl.ConvergenceWarning):
+        begun = killed_at_the_end(monkeypatch, model, options, tmp_path / "draws.zarr")
+    assert begun.datatree.attrs["sampler"] == "nutpie"
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("stretches", "chains", "n"), [(6, 4, 250), (4, 3, 250), (2, 3, 200), (1, 2, 250)]
+)
+def test_more_chains_that_are_interrupted(stretches, chains, n, short, monkeypatch):
+    model, options = short
+    first = model.sample(**options)
+    new = model.sample(**{**options, "random_seed": 7}).datatree["posterior"]
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, stretches)
+        more = functools.partial(first.add_chains, 2, random_seed=7, cores=1, progressbar=False)
+        if chains == 2:
+            with pytest.warns(bl.ConvergenceWarning, match="new chains are too short"):
+                fit = more()
+        else:
+            fit = more()
+    attrs, posterior = fit.datatree.attrs, fit.datatree["posterior"]
+    assert (attrs["chains"], attrs["draws"]) == (chains, n)
+    interrupted = {"interrupted": 1, "chains_asked": 4, "draws_asked": 250}
+    assert {k: attrs[k] for k in interrupted.keys() & attrs.keys()} == (
+        interrupted if chains == 3 else {}
+    )
+    for name, values in posterior.data_vars.items():
+        np.testing.assert_array_equal(values[:2], first.datatree["posterior"][name][:, :n])
+        np.testing.assert_array_equal(values[2:], new[name][: chains - 2, :n])

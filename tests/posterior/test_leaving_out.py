@@ -14,9 +14,10 @@ import xarray as xr
 
 import bayeslmm as bl
 from bayeslmm.engine.gaussian.leaving_out import LeavingOut, Sets
-from bayeslmm.errors import ArgumentError
+from bayeslmm.errors import ArgumentError, PriorError
 from bayeslmm.sampling import sample_posterior
-from bayeslmm.sampling.leaving_out import _flat, _half
+from bayeslmm.sampling.leaving_out import _half
+from bayeslmm.sampling.record import draws_of
 from tests.unit.comparison.fake_posterior import fake_posterior
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
@@ -45,13 +46,13 @@ def test_one_variable_of_chain_draw_and_what_is_left_out(sleep, integrate, size)
     labels = sleep.design.coords[integrate]
     assert found[integrate].to_numpy().tolist() == labels
     # one draw, by the engine itself
-    draws = _flat(tree["posterior"].to_dataset())
     design = sleep.design
     sets = Sets.levels(design, 0) if integrate == "Subject" else Sets.each_row(design)
     at = 2 * 250 + 17
-    halves = [_half(f, draws)[at : at + 1] for f in design.factors]
+    halves = [_half(f, tree)[at : at + 1] for f in design.factors]
+    sigma = draws_of(tree, "sigma")[at : at + 1]
     leaving = LeavingOut(design, sleep.priors, sets)
-    want = leaving.log_likelihood(halves, draws["sigma"][at : at + 1])[0]
+    want = leaving.log_likelihood(halves, sigma)[0]
     np.testing.assert_array_equal(found.to_numpy()[2, 17], want)
 
 
@@ -66,6 +67,23 @@ def test_by_default_it_is_the_one_given_the_effects():
         # a level is more than its rows one by one
         for integrate in ("Batch", "obs"):
             assert az.loo(post.log_likelihood(integrate, **QUIET)).elpd < 0
+
+
+@pytest.mark.parametrize("gone", ["beta", "b_Batch"])
+def test_draws_that_were_not_kept(gone):
+    model = bl.Model("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff"))
+    options = {"random_seed": 1, "parameterization": "marginal", **QUIET}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        less = model.sample(100, var_names=f"~{gone}", **options)
+        every = model.sample(100, **options)
+    with pytest.raises(ArgumentError, match=f"needs draws of `{gone}`.*not kept"):
+        less.log_likelihood()
+    # integrated out, the effects are not needed
+    for integrate in ("Batch", "obs"):
+        got, want = (values(fit.log_likelihood(integrate, **QUIET), "Yield")
+                     for fit in (less, every))  # fmt: skip
+        xr.testing.assert_identical(got, want)
 
 
 def test_draws_are_evenly_spaced(sleep):
@@ -136,7 +154,7 @@ def test_what_cannot_be_is_refused_in_words(sleep):
         sleep.log_likelihood("Days:Reaction:x")
     assert "obs" in caught.value.fix
     heavy = bl.Model(SLEEP, bl.load_dataset("sleepstudy"), priors={"beta": bl.StudentT(3)})
-    with pytest.raises(ArgumentError, match="needs Normal or Flat") as caught:
+    with pytest.raises(PriorError, match="under Normal or Flat priors only") as caught:
         fake_posterior(heavy).log_likelihood("Subject")
     assert "beta[Days]: StudentT" in caught.value.found
     data = pd.DataFrame({"g": np.repeat(list("abcd"), 5), "y": np.arange(20.0) % 7})
@@ -180,9 +198,8 @@ def test_loo_is_what_sampling_without_each_subject_gives():
     for g in range(18):
         weights = np.where(design.factors[0].codes == g, 0.0, design.weights)
         tree = sample_posterior(replace(design, weights=weights), priors, draws=1000, **options)
-        draws = _flat(tree["posterior"].to_dataset())
-        halves = [_half(f, draws) for f in design.factors]
-        density = leaving.log_likelihood(halves, draws["sigma"])[:, g]
+        halves = [_half(f, tree) for f in design.factors]
+        density = leaving.log_likelihood(halves, draws_of(tree, "sigma"))[:, g]
         share = np.exp(density - density.max())
         elpd = density.max() + np.log(share.mean())
         error = share.std() / share.mean() / np.sqrt(len(share) / 3.0)

@@ -87,7 +87,7 @@ def lazy(variable):
     [
         {"parameterization": "marginal"},
         pytest.param({"parameterization": "noncentered"}, marks=pytest.mark.slow),
-        {"parameterization": "marginal", "sampler": "independence"},
+        {"parameterization": "marginal", "sampler": "independence", "tune": None},
     ],
     ids=["marginal", "noncentered", "independence"],
 )
@@ -304,7 +304,7 @@ def test_more_chains(source, tmp_path):
 def test_more_chains_by_independence_sampling():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        first = model_of(PENICILLIN).sample(**SHORT, sampler="independence")
+        first = model_of(PENICILLIN).sample(**{**SHORT, "tune": None}, sampler="independence")
         fit = first.add_chains(1, random_seed=5, progressbar=False)
     assert fit.datatree.attrs["sampler"] == "independence"
     assert fit.datatree["posterior"].sizes["chain"] == 3

@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 import bayeslmm as bl
-from bayeslmm.errors import ArgumentError, DataWarning
+from bayeslmm.errors import (
+    ArgumentError,
+    DataWarning,
+    FitError,
+    MissingDataWarning,
+    SingularFitWarning,
+)
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 
@@ -82,3 +88,43 @@ def test_a_far_predictor_widens_the_default_prior(data: pd.DataFrame) -> None:
     spread = data["Days"].std(ddof=1)
     ratio = np.hypot(1, 2014.5 / spread) / np.hypot(1, 4.5 / spread)
     assert far[0].sigma / near[0].sigma == pytest.approx(ratio, rel=0.01)
+
+
+def test_an_end_of_a_prior_and_a_singular_fit_are_both_announced() -> None:
+    priors = {"sd_Subject[Intercept]": bl.Uniform(0, 3)}
+    model = bl.Model(
+        "Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"), priors=priors
+    )
+    end, perfect = (
+        r"is 3, where its prior .* ends",
+        r"correlation of `Intercept` and `Days`.* is \+1",
+    )
+    with pytest.warns(DataWarning, match=end), pytest.warns(SingularFitWarning, match=perfect):
+        fit = model.fit("MAP")
+    assert fit.status is bl.FitStatus.AT_END and fit.singular
+    with pytest.raises(FitError, match=f"(?s){end}.*{perfect}"):
+        model.fit("MAP", strict=True)
+
+
+@pytest.mark.parametrize("policy", ["exclude", "drop"])
+def test_responses_may_be_given_for_the_whole_table(policy: str) -> None:
+    gaps = bl.load_dataset("sleepstudy")
+    gaps.loc[[3, 50], "Days"] = np.nan
+    with pytest.warns(MissingDataWarning):
+        fit = bl.fit("Reaction ~ Days + (Days | Subject)", gaps, na_action=policy)
+    used = fit.design.rows.kept
+    drawn = fit.simulate(4, random_seed=1)
+    whole = drawn if policy == "exclude" else np.full((180, 4), np.nan)
+    if policy == "drop":
+        whole[used] = drawn
+    many = fit.refit(whole)
+    pd.testing.assert_frame_equal(many.fe_params, fit.refit(whole[used]).fe_params)
+    pd.testing.assert_frame_equal(many.variances, fit.refit(whole[used]).variances)
+    one = fit.refit(whole[:, 0])
+    assert one.llf == pytest.approx(fit.refit(whole[used, 0]).llf, rel=1e-12)
+    assert one.nobs == 178
+    whole[0, 0] = np.nan
+    with pytest.raises(ArgumentError, match="missing or infinite"):
+        fit.refit(whole)
+    with pytest.raises(ArgumentError, match="178 rows of the 180 of the table"):
+        fit.refit(whole[:179])

@@ -37,6 +37,7 @@ from bayeslmm.engine.gaussian.map_prior import fixed_prior
 from bayeslmm.engine.gaussian.objective import Objective
 from bayeslmm.engine.gaussian.parameters import Layout
 from bayeslmm.engine.gaussian.working import to_working
+from bayeslmm.errors import FitError
 from bayeslmm.priors import PriorSet
 
 # Rows of a set for which a system of as many equations is surely cheap; rows treated at once.
@@ -148,6 +149,11 @@ class LeavingOut:
         Returns
         -------
         ndarray, shape (S, sets that occur)
+
+        Raises
+        ------
+        FitError
+            Nothing can be computed at one of the draws.
         """
         from rich.progress import track
 
@@ -207,7 +213,7 @@ def _factorised(
     sigma /= objective.cp.coordinates.y_scale
     f = objective.factorise(T, sigma)
     if f is None:
-        raise FloatingPointError("M is not positive definite at a draw")
+        raise FitError("nothing can be computed at these variance parameters.")
     return f, sigma
 
 

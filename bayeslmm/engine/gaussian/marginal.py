@@ -38,6 +38,7 @@ from bayeslmm.engine.gaussian.small import (
     small_problem,
 )
 from bayeslmm.engine.gaussian.values import small_values
+from bayeslmm.errors import FitError
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.lkj import correlation_factor, partial_shapes
 from bayeslmm.priors.names import corr_name, effects_name, sd_name
@@ -285,7 +286,7 @@ class MarginalPosterior:
         theta, _, _, _, sigma, _, _ = expand(np.ascontiguousarray(x), self._spec)
         f = self.objective.factorise(self.layout.unpack(theta), sigma)
         if f is None:
-            raise FloatingPointError("M is not positive definite at a draw")
+            raise FitError("nothing can be computed at these variance parameters.")
         return f, sigma
 
 

@@ -16,6 +16,7 @@ from bayeslmm.engine.gaussian.information import average_information
 from bayeslmm.engine.gaussian.objective import Objective, bend_upwards, in_design_order
 from bayeslmm.engine.gaussian.parameters import Layout
 from bayeslmm.engine.gaussian.small import is_small, small_evaluate, small_problem
+from bayeslmm.errors import FitError
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -94,7 +95,7 @@ class Deviance:
         """Working fixed effects at theta, and (X'V^-1X)^-1."""
         f = self.objective.factorise(self.layout.unpack(theta))
         if f is None:
-            raise FloatingPointError("M is not positive definite at a point of the profile")
+            raise FitError("nothing can be computed at these variance parameters.")
         s = solve(f, given_fixed=True)
         return s.beta, s.C_beta
 

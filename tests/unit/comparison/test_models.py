@@ -47,7 +47,9 @@ def test_posteriors_without_log_likelihood_are_refused_in_words(sleep, plain):
     del bare.datatree["log_likelihood"]
     with pytest.raises(ArgumentError, match="was stored for slopes") as caught:
         compare_models({"slopes": bare, "plain": fake_posterior(plain, seed=2)})
-    assert caught.value.fix == "sample again with model.sample(log_likelihood=True)"
+    assert caught.value.fix == (
+        'post.datatree["log_likelihood"] = post.log_likelihood()["log_likelihood"] computes it'
+    )
 
 
 def test_posteriors_by_loo(sleep, plain):

@@ -9,7 +9,7 @@ import pytest
 import bayeslmm as bl
 from bayeslmm.errors import ArgumentError
 from bayeslmm.inference.contrasts import joint_test
-from bayeslmm.inference.hypotheses import term_contrasts
+from bayeslmm.inference.term_hypotheses import term_contrasts
 
 
 @pytest.fixture(scope="module")
@@ -162,5 +162,8 @@ def test_tables_say_what_they_are(data):
     e = L @ fit.estimate.beta
     wald = e @ np.linalg.solve(L @ fit.fe_cov @ L.T, e)
     assert pytest.approx(wald / 2, rel=1e-10) == joint_test(fit.with_df("normal"), L).F
+    for kind in ("III", "II", "I"):
+        mean = bl.fit("y ~ 1 + (1 | s)", data).anova(kind)
+        assert repr(mean) == "The fixed part has no term to test." and mean.table.empty
     with pytest.raises(ArgumentError, match="type='IV' is not known"):
         fit.anova("IV")

@@ -219,7 +219,8 @@ def test_posterior_probabilities_are_shares_of_draws() -> None:
 def test_wrong_arguments() -> None:
     with pytest.raises(ArgumentError, match="there is no hypothesis"):
         fitted().hypothesis([])
-    with pytest.raises(ArgumentError, match="a hypothesis is text"):
-        fitted().hypothesis([3])
+    for text in (5, None, [3], ["temp > 0", None]):
+        with pytest.raises(ArgumentError, match="a hypothesis is text"):
+            fitted().hypothesis(text)
     with pytest.raises(ArgumentError, match="is not a probability"):
         fitted().hypothesis("temp > 0", level=95)

@@ -131,6 +131,12 @@ def test_refusals(model):
         bl.anova(quietly(bl.Model("Reaction ~ Days + (1 | z)", data)), fit)
     with pytest.raises(ArgumentError, match="posterior mode"):
         model.fit("MAP").ranova()
+    smaller = bl.fit("Reaction ~ Days + (1 | Subject)", bl.load_dataset("sleepstudy"))
+    for simulate in (-5, 1.5, True, "5"):
+        with pytest.raises(ArgumentError, match="is no number of statistics to draw"):
+            fit.ranova(simulate)
+        with pytest.raises(ArgumentError, match="is no number of statistics to draw"):
+            bl.anova(smaller, fit, simulate=simulate)
     with pytest.raises(ArgumentError, match="no random term"):
         bl.fit("Reaction ~ Days", data).ranova()
 

@@ -18,6 +18,7 @@ import bayeslmm as bl
 from bayeslmm.errors import ArgumentError, UnknownColumnError
 from bayeslmm.fits import PosteriorFit
 from bayeslmm.inference.adjust import adjusted_pvalues, critical_values
+from bayeslmm.inference.marginal_means import MarginalMeans
 from bayeslmm.sampling import check_convergence
 from tests.unit.comparison.fake_posterior import fake_posterior
 
@@ -342,6 +343,10 @@ def test_refusals(arguments: dict[str, Any], words: str) -> None:
         ({"adjust": "fdr"}, "adjust='fdr' is not known"),
         ({"method": [[1, -1]]}, "a column a mean"),
         ({"method": {"x": [1, -1]}}, "needs a number for each mean"),
+        ({"method": {"q": {"a1": "one"}}}, "'q' needs a number for each mean"),
+        ({"method": {"q": {"a1": [1, 2]}}}, "'q' needs a number for each mean"),
+        ({"method": {"q": ["one", 2, 3]}}, "'q' needs a number for each mean"),
+        ({"method": [["one", 2, 3]]}, "a column a mean"),
         ({"method": {}}, "has no contrast"),
     ],
 )
@@ -358,6 +363,26 @@ def test_slopes_of_factors_are_refused() -> None:
         fit.emtrends("A", var="B")
     with pytest.raises(UnknownColumnError, match="`w` is not a predictor"):
         fit.emtrends("A", var="w")
+    with pytest.raises(UnknownColumnError, match="`None` is not a predictor"):
+        fit.emtrends("A", None)
+    with pytest.raises(UnknownColumnError, match="`5` is not a predictor"):
+        fit.emmeans(5)
+
+
+def test_one_mean_has_nothing_to_compare() -> None:
+    overall = fitted("y ~ A * B + x + (1 | g)").emmeans(())
+    for method in ("pairwise", "treatment"):
+        contrasts = overall.contrast(method)
+        assert repr(contrasts) == "There is one mean only, and nothing to compare it with."
+        assert contrasts._repr_html_() == f"<p>{contrasts.caption}</p>"
+        assert {"contrast", "estimate", "p"} <= set(contrasts.table.columns)
+    alone = overall.contrast("sum").table
+    assert alone["estimate"].tolist() == [0.0] and alone["p"].isna().all()
+
+
+def test_the_kinds_of_means_are_two() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        MarginalMeans(pd.DataFrame(), "", (), (), 0.95)  # type: ignore[abstract]
 
 
 def test_means_print_themselves() -> None:

@@ -1,7 +1,9 @@
 """Power: each p-value is the user's, and the shares are those of closed forms."""
 
+import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -105,6 +107,14 @@ def test_power_of_a_one_way_layout_with_more_groups_of_subjects():
         cut = stats.f.ppf(0.95, 2, row.size - 3)
         near_share(row.power, stats.ncf.sf(cut, 2, row.size - 3, shift), n)
     assert found.along == "subject" and found.effect == ("dose[b]", "dose[c]")
+
+
+def test_figures_of_the_documentation_are_near_their_closed_forms():
+    found = json.loads((Path(__file__).parents[3] / "docs/power/power.json").read_text())
+    for rows, n in ((found["pairs"], found["n_sim"]), (found["curve"], found["n_sim"] // 5)):
+        for row in rows:
+            if row["singular"] < 0.01:  # the closed form knows of no boundary
+                near_share(row["power"], row["exact"], n)
 
 
 # -- sizes ------------------------------------------------------------------------------------

@@ -258,11 +258,9 @@ def test_models_without_random_effects() -> None:
     assert marginal == conditional
     fixed = np.var(fit.fittedvalues, ddof=1)
     assert marginal == pytest.approx(fixed / (fixed + fit.scale), rel=1e-12)
-    for method in (fit.icc, fit.design_effect, fit.reliability):
-        with pytest.raises(ArgumentError, match="no random effects"):
+    for method in (fit.icc, fit.design_effect, fit.reliability, lambda: fit.marginal_cov("g01")):
+        with pytest.raises(ArgumentError, match="this model has no random effects"):
             method()
-    with pytest.raises(ArgumentError, match="which factor is meant"):
-        fit.marginal_cov("g01")
     no_columns = bl.fit("y ~ 0 + (1 | g)", table())
     assert no_columns.r2().table["estimate"][0] == 0.0
 
@@ -278,5 +276,20 @@ def test_refusals() -> None:
     with pytest.raises(ArgumentError, match=r"quantile=0.5 cannot be given"):
         fit.marginal_cov("g01", "g", quantile=0.5)
     for other in (fitted(method="MAP"), fake_posterior(bl.Model(SLOPES, table()))):
-        with pytest.raises(AttributeRefused, match="conditional AIC is of REML and ML fits"):
+        with pytest.raises(AttributeRefused, match=r"conditional AIC is of|has no conditional_aic"):
             other.conditional_aic()
+
+
+def test_shares_without_draws_of_the_fixed_effects() -> None:
+    post = fake_posterior(bl.Model(SLOPES, table()))
+    bare = fake_posterior(bl.Model(SLOPES, table()))
+    bare.datatree["posterior"] = bare.datatree["posterior"].to_dataset().drop_vars("beta")
+    pd.testing.assert_frame_equal(bare.marginal_cov("g01", "g"), post.marginal_cov("g01", "g"))
+    pd.testing.assert_frame_equal(bare.reliability(), post.reliability())
+    pd.testing.assert_frame_equal(bare.design_effect().table, post.design_effect().table)
+    whole, adjusted = post.icc().table, bare.icc()
+    kept = whole[whole["icc"] == "adjusted"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(adjusted.table, kept)
+    assert len(whole) == 2 * len(kept) and "need draws of `beta`" in adjusted.caption
+    with pytest.raises(ArgumentError, match="draws of `beta`, and they were not kept"):
+        bare.r2()

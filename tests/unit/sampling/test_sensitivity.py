@@ -117,7 +117,12 @@ def test_other_models(formula, family):
 
 def test_what_it_cannot_do_it_says(fit):
     without = sample(options={"draws": 50, "log_likelihood": False})
-    with pytest.raises(ArgumentError, match="log_likelihood=True"):
+    with pytest.raises(ArgumentError, match="computes it"):
         without.prior_sensitivity()
+    # the words are a line that can be run
+    post = without
+    post.datatree["log_likelihood"] = post.log_likelihood()["log_likelihood"]
+    stored = sample(options={"draws": 50})
+    pd.testing.assert_frame_equal(post.prior_sensitivity(), stored.prior_sensitivity())
     with pytest.raises(ArgumentError, match="threshold"):
         fit.prior_sensitivity(threshold=0)
