@@ -17,6 +17,7 @@ from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.blocks import eliminate, update_ancestor, walk_back
 from bayeslmm.engine.full_blocks import eliminate_full, walk_back_full
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, Eliminated
+from bayeslmm.engine.lapack import cholesky_in_place
 from bayeslmm.engine.remainder import mirror, scale_entries, scale_square, trace_products
 
 
@@ -111,10 +112,9 @@ def factorise(
     q, mm = cp.q_rest, cp.q_rest + cp.p
     M = np.empty((mm, mm))
     scale_square(S, *scales, M)
-    U, info = lapack.dpotrf(M.T, lower=0, clean=0, overwrite_a=1) if mm else (M, 0)
-    if info != 0 or not np.isfinite(logdet):
+    if not cholesky_in_place(M) or not np.isfinite(logdet):
         return None
-    L = U.T
+    L = M
     right = scale_rows(S[mm, :mm, None], cp, tuple(t.T for t in T))[:, 0]
     Ly = solve_triangular(L, right, lower=True, check_finite=False)
     diagonal = np.log(np.diag(L))

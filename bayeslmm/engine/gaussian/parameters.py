@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,6 +101,8 @@ def lower_factor(T: FloatArray) -> FloatArray:
     """
     if len(T) == 1:
         return np.sqrt((T**2).sum(axis=1, keepdims=True))
+    if T.shape == (2, 2) and (L := _lower_factor_of_two(*T.ravel().tolist())) is not None:
+        return L
     scales = np.sqrt((T**2).sum(axis=1))
     safe = np.where(scales > 0, scales, 1.0)
     upper = np.linalg.qr((T / safe[:, None]).T, mode="r")
@@ -114,6 +117,17 @@ def lower_factor(T: FloatArray) -> FloatArray:
             rest[np.abs(rest) < _ROUNDING] = 0.0
             L[j + 1 :, j + 1 : j + 1 + rest.shape[1]] = rest
     return np.asarray(L * safe[:, None])
+
+
+def _lower_factor_of_two(a: float, b: float, c: float, d: float) -> FloatArray | None:
+    """`lower_factor` of [[a, b], [c, d]], the usual case; None where a pivot is zero."""
+    first, second = math.hypot(a, b), math.hypot(c, d)
+    if first == 0.0:
+        return None
+    below, pivot = (a * c + b * d) / first, abs(a * d - b * c) / first
+    if not pivot > _ROUNDING * second:
+        return None
+    return np.array([[first, 0.0], [below if abs(below) > _ROUNDING * second else 0.0, pivot]])
 
 
 def term_blocks(pattern: BoolArray) -> list[IntArray]:
