@@ -16,7 +16,7 @@ from bayeslmm.engine.gaussian.crossproducts import CrossProducts, compute_crossp
 from bayeslmm.engine.gaussian.map_prior import fixed_prior, variance_prior
 from bayeslmm.engine.gaussian.objective import Objective, gradient_differences
 from bayeslmm.engine.gaussian.optimise import Optimum, minimise
-from bayeslmm.engine.gaussian.parameters import Layout
+from bayeslmm.engine.gaussian.parameters import Layout, lower_factor
 from bayeslmm.engine.gaussian.variances import (
     variance_covariance,
     variance_jacobian,
@@ -269,16 +269,14 @@ def assemble(design: Design, objective: Objective, method: Method, optimum: Opti
         )
     solved = optimum.point.solved()
     working = layout.unpack(optimum.point.x[:k])
-    T = layout.to_raw(working)
+    halves = [np.linalg.solve(R, t) for R, t in zip(maps.Z_maps, working, strict=True)]
+    T = [lower_factor(E) * p for E, p in zip(halves, layout.patterns, strict=True)]
     sigma = solved.sigma * maps.y_scale
     back = np.linalg.inv(maps.X_map)
     shift = np.zeros(design.p)
     if design.has_intercept:
         shift[design.fixed_names.index("Intercept")] = maps.y_shift
-    b = [
-        maps.y_scale * u @ np.linalg.solve(R, t).T
-        for t, R, u in zip(working, maps.Z_maps, solved.u, strict=True)
-    ]
+    b = [maps.y_scale * u @ E.T for E, u in zip(halves, solved.u, strict=True)]
     return Estimate(
         method=method,
         beta=back @ (maps.y_scale * solved.beta) + shift,

@@ -95,7 +95,7 @@ class Refitter:
         (cp,) = self._crossproducts(y[:, None])
         check_residual(cp)
         objective, optimum = self._optimum(cp)
-        estimate = assemble(replace(self.design, y=y), objective, self.method, optimum)
+        estimate = assemble(self.design, objective, self.method, optimum)
         check_sigma(estimate, cp)
         return estimate
 
