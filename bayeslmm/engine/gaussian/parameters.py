@@ -80,6 +80,13 @@ class Layout:
         """Positions of diagonal entries in the vector."""
         return np.flatnonzero(self.start()).astype(np.int64)
 
+    def to_raw(self, working: Sequence[FloatArray]) -> list[FloatArray]:
+        """T on the user's scale from T in working coordinates."""
+        return [
+            lower_factor(np.linalg.solve(R, T)) * p
+            for T, R, p in zip(working, self.maps, self.patterns, strict=True)
+        ]
+
     def to_working(self, raw: Sequence[FloatArray]) -> list[FloatArray]:
         """T in working coordinates from T on the user's scale."""
         return [
