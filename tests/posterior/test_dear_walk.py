@@ -50,6 +50,29 @@ def test_it_agrees_with_nuts(model):
     check_agreement(all_statistics(ours), all_statistics(nuts))
 
 
+@pytest.mark.validate
+@pytest.mark.filterwarnings("ignore::bayeslmm.ConvergenceWarning")
+def test_insteval_agrees_with_sampling_everything():
+    data = bl.load_dataset("InstEval").assign(y=lambda d: d["y"].astype(float))
+    model = bl.Model("y ~ 1 + service + (1 | s) + (1 | d) + (1 | dept)", data)
+    options = {"progressbar": False, "log_likelihood": False}
+    ours = model.sample(500, random_seed=1, **options)
+    attrs = ours.datatree.attrs
+    assert attrs["sampler"] == "independence"
+    assert attrs["pareto_k"] < 0.7 and attrs["acceptance"] > 0.6
+    full = model.sample(1000, random_seed=2, parameterization="noncentered", **options)
+    found = []
+    for fit in (ours, full):
+        posterior = fit.datatree["posterior"]
+        draws = {k: posterior[k].to_numpy()[..., 0] for k in ("sd_s", "sd_d", "sd_dept")}
+        draws["sigma"] = posterior["sigma"].to_numpy()
+        draws |= {f"beta[{k}]": posterior["beta"].to_numpy()[..., k] for k in (0, 1)}
+        for name, levels in (("b_s", (0, 1500)), ("b_d", (3, 900)), ("b_dept", (2, 9))):
+            draws |= {f"{name}[{j}]": posterior[name].to_numpy()[:, :, j, 0] for j in levels}
+        found.append({k: statistics(v) for k, v in draws.items()})
+    check_agreement(*found)
+
+
 def test_an_interruption_leaves_the_draws_so_far(model, monkeypatch):
     whole = draws(model, 3000).datatree["posterior"]
     original = independence.wait
