@@ -24,7 +24,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     # the kernels they call: let it look at all files that have any.
     file: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if hasattr(file, "_source_stamp"):
-        file._source_stamp = (file._source_stamp, _fingerprint())
+        file._source_stamp = (file._source_stamp, fingerprint())
     return compiled
 
 
@@ -59,7 +59,8 @@ class Pointer(types.WrapperAddressProtocol):
 
 
 @cache
-def _fingerprint() -> str:
+def fingerprint() -> str:
+    """Digest of every file that has kernels: what compiled code kept anywhere must bear."""
     found = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         if b"@kernel" in (text := path.read_bytes()) or path == Path(__file__):

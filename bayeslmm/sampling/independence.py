@@ -225,13 +225,13 @@ def _dear_walk(
     def so_far() -> RawDraws:
         return RawDraws(arrays, stats, np.array([w.steps for w in walks], dtype=np.int64))
 
-    def fits() -> float:
+    def tail() -> float:
         return pareto_k(np.concatenate([w.log_weights[: w.steps + 1] for w in walks]))
 
-    if not _run_together(walks, settings, lambda: fits() <= LARGEST_K, so_far, receive):
+    if not _run_together(walks, settings, lambda: tail() <= LARGEST_K, so_far, receive):
         return None
     done = [w.into["acceptance_rate"][: w.steps] for w in walks]
-    return so_far(), fits(), float(np.concatenate(done).mean())
+    return so_far(), tail(), float(np.concatenate(done).mean())
 
 
 def _run_together(

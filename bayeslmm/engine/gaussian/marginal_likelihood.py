@@ -17,7 +17,7 @@ import numpy as np
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.engine.compiled import _fingerprint, kernel
+from bayeslmm.engine.compiled import fingerprint, kernel
 from bayeslmm.engine.gaussian.coordinates import Spec, collect, expand
 from bayeslmm.engine.gaussian.marginal import MarginalPosterior
 from bayeslmm.engine.gaussian.small import SmallProblem, small_evaluate
@@ -115,7 +115,7 @@ class MarginalLikelihood(MarginalPosterior):
 
     def digest(self) -> str:
         """Names an evaluation: the same for equal arguments and unchanged kernels."""
-        found = hashlib.sha256(_fingerprint().encode())
+        found = hashlib.sha256(fingerprint().encode())
         arguments = self.compiled
         if arguments is not None:
             spec, given, mean, constant = arguments
