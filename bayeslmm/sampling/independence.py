@@ -1,9 +1,8 @@
 """Independence sampling: few variance parameters whose posterior is dear to evaluate.
 
-A split Student t around the mode, wider on the side where the posterior falls slowly,
-with a share of wider ones, proposes; Metropolis steps correct it, so the draws are of the
-posterior whatever the proposal. Where a proposal costs a large factorisation, that also
-gives its draw of the effects.
+What `proposal` proposes is corrected by Metropolis steps, so the draws are of the posterior
+whatever the proposal. Where a proposal costs a large factorisation, that also gives its
+draw of the effects.
 """
 
 from __future__ import annotations
@@ -11,108 +10,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import gammaln
 
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.gaussian import MarginalPosterior
 from bayeslmm.sampling.diagnostics import LARGEST_K
 from bayeslmm.sampling.drawn import RawDraws, Receiver, Run
 from bayeslmm.sampling.live import LOOK
+from bayeslmm.sampling.proposal import Proposal, find_proposal
 from bayeslmm.sampling.settings import EFFECTS_STREAM, Settings
 
-# Degrees of freedom of the proposal: tails heavier than any posterior's in logs of SDs.
-_TAILS = 6.0
-# It is as heavy as the posterior this many SDs from the mode; its width stays between a
-# third of the SD and three times it.
-_FAR = (1.5, 3.0, 5.0)
-_MOST = 3.0
-# How much wider the second t is, and how often it proposes along an axis: few levels leave
-# tails that the first is late to reach. It costs proposals, so rarely where they are dear.
-_WIDER = 3.0
-_SHARE, _SHARE_DEAR = 0.1, 0.02
 # Proposals to a kept draw where they cost microseconds: draws are then next to independent.
 _CHEAP_PROPOSALS = 8
 # Evaluations after which dear ones are judged before going on.
 PILOT = 400
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Proposal:
-    """A product of mixtures of split t distributions along the axes of the Hessian.
-
-    ``mode`` (size,); ``axes`` (size, size), in columns; ``up``, ``down`` (size,): scale on
-    either side of the mode; ``share`` of each mixture that is wider.
-    """
-
-    mode: FloatArray
-    axes: FloatArray
-    up: FloatArray
-    down: FloatArray
-    share: float
-
-    def sample(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Draws (n, size) and their log densities (n,)."""
-        size = len(self.mode)
-        t = np.abs(rng.standard_t(_TAILS, (n, size)))
-        t = np.where(rng.uniform(size=(n, size)) < self.share, _WIDER * t, t)
-        upward = rng.uniform(size=(n, size)) < self.up / (self.up + self.down)
-        z = np.where(upward, t * self.up, -t * self.down)
-        density = (1.0 - self.share) * _folded_t(t) + self.share * _folded_t(t / _WIDER) / _WIDER
-        log_density = (np.log(density) - np.log(self.up + self.down)).sum(axis=1)
-        return self.mode + z @ self.axes.T, log_density
-
-
-def _folded_t(t: FloatArray) -> FloatArray:
-    """Density of the absolute value of a t variable, twice that of the variable."""
-    log_constant = gammaln(0.5 * (_TAILS + 1.0)) - gammaln(0.5 * _TAILS)
-    log_constant += np.log(2.0) - 0.5 * np.log(_TAILS * np.pi)
-    return np.asarray(np.exp(log_constant - 0.5 * (_TAILS + 1.0) * np.log1p(t**2 / _TAILS)))
-
-
-def _where_t_falls(drop: float) -> float:
-    """Where the log density of a t has fallen by ``drop`` from its peak."""
-    return float(np.sqrt(_TAILS * np.expm1(2.0 * drop / (_TAILS + 1.0))))
-
-
-def find_proposal(posterior: MarginalPosterior) -> Proposal | None:
-    """Mode, Hessian and skewness of a posterior; None where it has no proper mode."""
-
-    def objective(x: FloatArray) -> tuple[float, FloatArray]:
-        value, slope = posterior(x)
-        return (-value, -slope) if np.isfinite(value) else (1e300, np.zeros_like(x))
-
-    found: Any = minimize(objective, posterior.start(), jac=True, method="L-BFGS-B")
-    mode = np.asarray(found.x, dtype=np.float64)
-    h = 1e-3
-    H = np.empty((posterior.size, posterior.size))
-    for k, step in enumerate(h * np.eye(posterior.size)):
-        H[k] = (posterior(mode - step)[1] - posterior(mode + step)[1]) / (2.0 * h)
-    H = (H + H.T) / 2.0
-    if not np.isfinite(H).all():
-        return None
-    mode = mode + np.linalg.lstsq(H, posterior(mode)[1], rcond=None)[0].clip(-0.1, 0.1)
-    values, axes = np.linalg.eigh(H)
-    if values[0] <= 1e-8 * values[-1]:
-        return None
-    sd, peak = 1.0 / np.sqrt(values), posterior(mode)[0]
-    widths = np.empty((2, posterior.size))
-    for side, sign in enumerate((1.0, -1.0)):
-        for k in range(posterior.size):
-            there = mode + np.outer(sign * sd[k] * np.array(_FAR), axes[:, k])
-            drops = peak - np.array([posterior(x)[0] for x in there])
-            widest = 1.0 / _MOST
-            for far, drop in zip(_FAR, drops, strict=True):
-                if np.isfinite(drop):
-                    widest = max(widest, far / _where_t_falls(drop) if drop > 0 else _MOST)
-            widths[side, k] = sd[k] * min(widest, _MOST)
-    share = _SHARE if posterior.small is not None else _SHARE_DEAR
-    return Proposal(mode, axes, widths[0], widths[1], share)
 
 
 def metropolis(
