@@ -245,7 +245,8 @@ class Model:
         random_seed: int | None = None,
         *,
         target_accept: float | None = None,
-        parameterization: Literal["auto", "marginal", "noncentered", "centered"] = "auto",
+        parameterization: Literal["auto", "marginal", "noncentered", "centered"]
+        | Mapping[str, Literal["noncentered", "centered"]] = "auto",
         sampler: Literal["auto", "nutpie", "independence", "pymc", "numpyro", "blackjax"] = "auto",
         progressbar: bool = True,
         prior_predictive: bool = False,
@@ -269,11 +270,15 @@ class Model:
         target_accept : float, optional
             Between 0 and 1; nearer to 1 takes smaller steps. 0.85 for ``"marginal"``, else
             0.9 for up to 500 random effects and 0.8 beyond.
-        parameterization : {"auto", "marginal", "noncentered", "centered"}
+        parameterization : {"auto", "marginal", "noncentered", "centered"}, or mapping
             ``"marginal"`` samples SDs, correlations and sigma only, the effects integrated
             out exactly and drawn afterwards; it needs a Gaussian response and normal or
-            flat priors of the fixed effects. ``"auto"`` takes it where it can; the
-            attribute ``parameterization_because`` of the datatree says what was chosen why.
+            flat priors of the fixed effects. ``"auto"`` takes it where it can. Else all
+            effects are sampled, and each factor's are centered where a fast fit says that
+            the data know its levels well, else noncentered. ``{"Subject": "centered"}``
+            decides for some factors, one word for all. The attributes
+            ``parameterization_by_factor`` and ``parameterization_because`` of the datatree
+            say what was chosen and why.
         sampler : {"auto", "nutpie", "independence", "pymc", "numpyro", "blackjax"}
             ``"independence"`` proposes independently around the mode of the marginal
             posterior and corrects by Metropolis steps: for few variance parameters, where
@@ -382,14 +387,17 @@ class Model:
         )
 
     def to_pymc(
-        self, parameterization: Literal["noncentered", "centered", "marginal"] = "noncentered"
+        self,
+        parameterization: Literal["noncentered", "centered", "marginal"]
+        | Mapping[str, Literal["noncentered", "centered"]] = "noncentered",
     ) -> Any:
         """The model as a ``pymc.Model`` with named coordinates and dims.
 
         Parameters
         ----------
-        parameterization : {"noncentered", "centered", "marginal"}
-            ``"marginal"`` has SDs, correlations and sigma only, the fixed and random
+        parameterization : {"noncentered", "centered", "marginal"}, or mapping
+            ``{"Subject": "centered"}`` decides by factor, those it does not name being
+            noncentered. ``"marginal"`` has SDs, correlations and sigma only, the fixed and random
             effects integrated out exactly: a Gaussian response, normal or flat priors of
             the fixed effects. `recover` draws the effects given draws of such a model.
 

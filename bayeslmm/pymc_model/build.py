@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, cast, get_args
 
 import pymc as pm
 import pytensor.tensor as pt
 
+from bayeslmm.design.centring import Way, check_ways
 from bayeslmm.design.design import Design
 from bayeslmm.design.residual import ResidualRows
 from bayeslmm.design.residual_structures import RATIO_DIM
@@ -23,10 +25,14 @@ MANY_COLUMNS = 12
 """Above this, a matrix product: slow to compile the first time, faster to evaluate."""
 
 Parameterization = Literal["noncentered", "centered", "marginal"]
+NONCENTERED: Way = "noncentered"
 
 
 def build_pymc_model(
-    design: Design, priors: PriorSet, *, parameterization: Parameterization = "noncentered"
+    design: Design,
+    priors: PriorSet,
+    *,
+    parameterization: Parameterization | Mapping[str, Way] = NONCENTERED,
 ) -> pm.Model:
     """The model: priors and likelihood, with all effects in it or integrated out.
 
@@ -34,10 +40,11 @@ def build_pymc_model(
     ----------
     design : Design
     priors : PriorSet
-    parameterization : {"noncentered", "centered", "marginal"}
+    parameterization : {"noncentered", "centered", "marginal"}, or mapping
         Whether the sampler moves standardised effects ``z_<factor>``, the effects
         themselves, or neither: ``"marginal"`` integrates fixed and random effects out,
-        for a Gaussian response with normal or flat priors of the fixed effects. The
+        for a Gaussian response with normal or flat priors of the fixed effects. A mapping
+        has one of the first two by factor; factors it does not name are noncentered. The
         posterior is the same.
 
     Returns
@@ -54,27 +61,23 @@ def build_pymc_model(
     Raises
     ------
     ArgumentError
-        An unknown parameterization, or ``"marginal"`` for a response that is not Gaussian.
+        An unknown parameterization or factor, or ``"marginal"`` for a response that is not
+        Gaussian.
     PriorError
         ``"marginal"``, and a prior of a fixed effect is neither Normal nor Flat.
     """
-    if parameterization not in get_args(Parameterization):
-        raise ArgumentError(
-            "parameterization= takes one of three names.",
-            found=repr(parameterization),
-            fix='use "noncentered", "centered" or "marginal"',
-        )
     if parameterization == "marginal":
         with pm.Model() as model:
             add_marginal_likelihood(design, priors)
         return model
     used = informative_rows(design)
+    ways = _ways_of(design, parameterization)
     with pm.Model(coords=model_coords(design)) as model:
         eta: Any = design.offset[used]
         if design.p:
             eta = eta + _add_fixed(design, priors, used)
         for factor in design.factors:
-            b = add_effects(factor, priors, centered=parameterization == "centered")
+            b = add_effects(factor, priors, centered=ways[factor.name] == "centered")
             eta = eta + contribution(factor, b, used)
         aux = {
             name: free_scalar(name, prior, positive=True)
@@ -84,6 +87,20 @@ def build_pymc_model(
             aux[design.residual.variable] = _add_residual(design.residual, priors)
         add_likelihood(design, eta, aux, used)
     return model
+
+
+def _ways_of(design: Design, parameterization: str | Mapping[str, Way]) -> dict[str, Way]:
+    """The way of each factor's effects."""
+    names = [f.name for f in design.factors]
+    if not isinstance(parameterization, str):
+        return {**dict.fromkeys(names, NONCENTERED), **check_ways(design, parameterization)}
+    if parameterization not in get_args(Way):
+        raise ArgumentError(
+            "parameterization= takes one of three names, or a name for each factor.",
+            found=repr(parameterization),
+            fix='use "noncentered", "centered" or "marginal"',
+        )
+    return dict.fromkeys(names, cast(Way, parameterization))
 
 
 def _add_residual(rows: ResidualRows, priors: PriorSet) -> Any:

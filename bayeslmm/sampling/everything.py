@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from bayeslmm.arrays import FloatArray
 from bayeslmm.design.design import Design
 from bayeslmm.priors import PriorSet
 from bayeslmm.priors.names import corr_name
+from bayeslmm.sampling.choose import Plan
 from bayeslmm.sampling.drawn import RawDraws, Receiver, Run
 from bayeslmm.sampling.live import run_nutpie
 from bayeslmm.sampling.record import SAMPLE, variable_dims
-from bayeslmm.sampling.settings import Settings
+from bayeslmm.sampling.settings import START_STREAM, Settings
+from bayeslmm.sampling.start import find_start
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,9 +33,8 @@ def sample_everything(
     design: Design,
     priors: PriorSet,
     settings: Settings,
+    plan: Plan,
     *,
-    parameterization: Literal["noncentered", "centered"],
-    sampler: str,
     receive: Receiver | None = None,
     folder: Path | None = None,
 ) -> Run:
@@ -41,6 +42,11 @@ def sample_everything(
 
     Parameters
     ----------
+    design : Design
+    priors : PriorSet
+    settings : Settings
+    plan : Plan
+        Of all parameters and effects.
     receive : callable, optional
         Takes what nutpie has so far.
     folder : Path, optional
@@ -51,22 +57,25 @@ def sample_everything(
     from bayeslmm.pymc_model.run import compile_for_nutpie, nuts_options, run_nuts
 
     began = time.perf_counter()
-    model = build_pymc_model(design, priors, parameterization=parameterization)
+    sampler, ways = plan.sampler, plan.ways
+    model = build_pymc_model(design, priors, parameterization=ways)
+    start = find_start(design, priors, plan.approximation, ways)
     options = nuts_options(
         sampler=sampler,
-        parameterization=parameterization,
+        centered="centered" in ways.values(),
         n_effects=design.q,
         target_accept=settings.target_accept,
     )
     tune = TUNE if settings.tune is None else settings.tune
     if sampler == "nutpie":
-        compiled = compile_for_nutpie(model, list(variable_dims(design)))
+        compiled = compile_for_nutpie(model, list(variable_dims(design)), start)
         numbers = settings.chains * settings.draws * (design.q + design.p)
         kept = folder if 8.0 * numbers > LARGE else None
         raw = run_nutpie(
             compiled, settings, tune=tune, options=options, receive=receive, folder=kept
         )
     else:
+        streams = [settings.stream(START_STREAM, chain) for chain in range(settings.chains)]
         tree = run_nuts(
             model,
             sampler=sampler,
@@ -77,6 +86,7 @@ def sample_everything(
             random_seed=settings.seed,
             options=options,
             progressbar=settings.progressbar,
+            points=None if start is None else [start(rng) for rng in streams],
         )
         raw = _of_tree(tree, design, settings.chains)
     return Run(raw, tune, options, time.perf_counter() - began)

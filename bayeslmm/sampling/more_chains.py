@@ -113,11 +113,12 @@ def _options(tree: xr.DataTree) -> dict[str, Any]:
     independent = attrs["sampler"] == "independence"
     # a run that was killed has them where they were given: else they were the sampler's own
     tune, target = attrs.get("tuning_steps"), attrs.get("target_accept")
+    by_factor = attrs.get("parameterization_by_factor")
     return {
         "draws": int(tree["posterior"].sizes["draw"]),
         "tune": None if independent or tune is None else int(tune),
         "target_accept": None if target is None else float(target),
-        "parameterization": str(attrs["parameterization"]),
+        "parameterization": json.loads(by_factor) if by_factor else str(attrs["parameterization"]),
         "sampler": str(attrs["sampler"]),
         "log_likelihood": "log_likelihood" in groups,
         "posterior_predictive": "posterior_predictive" in groups,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -146,8 +147,7 @@ def _draw(
             design,
             priors,
             settings,
-            parameterization=cast(Any, plan.parameterization),
-            sampler=plan.sampler,
+            plan,
             receive=take if stored else None,
             folder=_raw_folder(settings),
         )
@@ -177,6 +177,7 @@ def _attributes(design: Design, priors: PriorSet, settings: Settings, plan: Plan
         "inference_library": library,
         "inference_library_version": package_version(library),
         "parameterization": plan.parameterization,
+        **({"parameterization_by_factor": json.dumps(plan.ways)} if plan.ways else {}),
         "parameterization_because": plan.because,
         "random_seed": settings.seed,
         "draws": int(settings.draws),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from bayeslmm.design.centring import Way
 from bayeslmm.design.design import Design
 from bayeslmm.errors import ArgumentError, MissingDependencyError, suggest
 from bayeslmm.priors.names import effects_name
@@ -17,7 +18,7 @@ from bayeslmm.sampling.choose import NUTS, Parameterization
 SAMPLERS = ("auto", "nutpie", "independence", "pymc", "numpyro", "blackjax")
 
 # Streams of random numbers of our own; the samplers see the seed itself.
-PRIOR_STREAM, PREDICTIVE_STREAM, EFFECTS_STREAM = range(3)
+PRIOR_STREAM, PREDICTIVE_STREAM, EFFECTS_STREAM, START_STREAM = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,17 @@ class Settings:
         Between 0 and 1; nearer 1 means smaller steps. By default 0.85 for
         ``"marginal"``; else 0.9, since most mixed models have a funnel somewhere, and
         0.8 above 500 effects, where steps are dear.
-    parameterization : {"auto", "marginal", "noncentered", "centered"}
+    parameterization : {"auto", "marginal", "noncentered", "centered"}, or mapping
         ``"marginal"``: NUTS samples SDs, correlations and sigma only, with the fixed and
         random effects integrated out, and the effects are drawn exactly given each draw:
         no funnels, few parameters. For Gaussian responses with normal or flat priors of
         the fixed effects. The others sample everything: centered does far better where
         the data say much about each level; noncentered where they say little, or an SD
-        may be near 0. ``"auto"`` chooses, and says why in the attribute
-        ``parameterization_because``.
+        may be near 0. A mapping has one of these by factor, and "auto" chooses for
+        factors that it does not name. ``"auto"`` integrates out where it can, and else
+        chooses by factor, from how well a fast fit says the levels are known; the
+        attributes ``parameterization_by_factor`` and ``parameterization_because`` say what
+        was chosen and why.
     sampler : {"auto", "nutpie", "independence", "pymc", "numpyro", "blackjax"}
         ``"auto"`` is nutpie, or independence where few parameters are to be proposed and
         neither ``tune=`` nor ``target_accept=`` is given.
@@ -80,7 +84,7 @@ class Settings:
     cores: int | None = None
     random_seed: int | None = None
     target_accept: float | None = None
-    parameterization: Parameterization = "auto"
+    parameterization: Parameterization | Mapping[str, Way] = "auto"
     sampler: str = "auto"
     progressbar: bool = True
     prior_predictive: bool = False

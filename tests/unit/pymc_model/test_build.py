@@ -50,13 +50,13 @@ def test_an_unknown_parameterization():
 def test_options_follow_the_size_of_the_model():
     few = {"sampler": "nutpie", "n_effects": 30, "target_accept": None}
     many = {**few, "n_effects": 5000}
-    assert nuts_options(parameterization="centered", **few) == {
+    assert nuts_options(centered=True, **few) == {
         "target_accept": 0.9,
         "adaptation": "low_rank",
     }
-    assert nuts_options(parameterization="centered", **many) == {
+    assert nuts_options(centered=True, **many) == {
         "target_accept": 0.8,
         "adaptation": "diag",
     }
     own = {**few, "sampler": "pymc", "target_accept": 0.99}
-    assert nuts_options(parameterization="noncentered", **own) == {"target_accept": 0.99}
+    assert nuts_options(centered=False, **own) == {"target_accept": 0.99}
