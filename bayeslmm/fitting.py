@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, Factor
-from bayeslmm.design.residual import refuse_residual_structure
 from bayeslmm.design.scales import far_slopes
 from bayeslmm.engine.estimate import Estimate, Method
 from bayeslmm.errors import (
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayeslmm.engine.gaussian import Refitter
-    from bayeslmm.engine.gaussian.residual import ResidualUncertainty
+    from bayeslmm.engine.gaussian.residual_uncertainty import ResidualUncertainty
+    from bayeslmm.engine.gaussian.structured_refit import StructuredRefitter
     from bayeslmm.sampling import Diagnostics
 
 METHODS = ("REML", "ML", "MAP")
@@ -75,9 +75,9 @@ def residual_uncertainty(
     design: Design, estimate: Estimate, priors: PriorSet
 ) -> ResidualUncertainty:
     """Covariances of the parameters of a residual structure, and of the other variances."""
-    from bayeslmm.engine.gaussian import residual
+    from bayeslmm.engine.gaussian import residual_uncertainty as engine
 
-    return residual.residual_uncertainty(design, estimate, priors)
+    return engine.residual_uncertainty(design, estimate, priors)
 
 
 def conditional_covariances(
@@ -229,16 +229,17 @@ def _simpler(factor: Factor, columns: tuple[str, ...], dead: list[str], text: st
     return f"simplify {text}, for instance with ||"
 
 
-def refitter(design: Design, estimate: Estimate) -> Refitter:
+def refitter(design: Design, estimate: Estimate) -> Refitter | StructuredRefitter:
     """What fits other responses by the method of an estimate, starting from it."""
-    refuse_residual_structure(
-        design, "refitting many responses at once", "fit.refit(y) takes one response at a time"
-    )
     if estimate.method == "MAP":
         raise ArgumentError(
             "other responses are refitted by REML or ML, and this fit is a posterior mode.",
             fix='model.fit("REML").refit(...); or a new Model for each response',
         )
+    if design.residual is not None:
+        from bayeslmm.engine.gaussian.structured_refit import StructuredRefitter
+
+        return StructuredRefitter(design, estimate.method, estimate)
     from bayeslmm.engine.gaussian import Refitter
 
     return Refitter(design, estimate.method, estimate)

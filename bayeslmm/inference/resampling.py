@@ -10,10 +10,33 @@ import pandas as pd
 
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.design import Design, Factor
+from bayeslmm.design.residual import ResidualRows, with_residual_values
 from bayeslmm.design.rows import Rows
 from bayeslmm.engine.estimate import Estimate
+from bayeslmm.engine.gaussian.whitening import blocks_within, whitening
 from bayeslmm.errors import ArgumentError, suggest
 from bayeslmm.prediction.linear import linear_predictor
+from bayeslmm.prediction.rows import training_rows
+from bayeslmm.prediction.simulate import simulate_estimate
+
+
+def simulated_responses(
+    design: Design, estimate: Estimate, n: int, rng: np.random.Generator
+) -> FloatArray:
+    """Responses of the fitted model: new random effects, and residuals by its structure.
+
+    Returns
+    -------
+    ndarray, shape (n rows, n)
+        With a residual structure, rows of weight zero have no residual.
+    """
+    noise = None
+    if design.residual is not None:
+        used = design.weights > 0
+        white = whitening(with_residual_values(design, estimate.residual_values))
+        noise = np.zeros((design.n, n))
+        noise[used] = estimate.sigma * white.residuals(rng.standard_normal((n, used.sum()))).T
+    return simulate_estimate(training_rows(design), estimate, n, rng, use_re=False, noise=noise)
 
 
 def residual_responses(
@@ -24,6 +47,7 @@ def residual_responses(
     BLUPs of each factor and residuals are centred, and stretched so that their empirical
     covariance is the estimated one (shrunk as they are, their own is too small); then
     levels and rows are drawn with replacement. (Carpenter, Goldstein and Rasbash 2003.)
+    Residuals with a structure are whitened before, and the drawn ones correlated again.
 
     Returns
     -------
@@ -36,10 +60,15 @@ def residual_responses(
         drawn = effects[rng.integers(0, f.n_levels, (n, f.n_levels))]
         out += np.einsum("nk,bnk->nb", f.columns, drawn[:, f.codes])
     used = np.flatnonzero(design.weights > 0)
-    root = np.sqrt(design.weights[used])
-    e = reflated(((design.y - fitted)[used] * root)[:, None], np.array([[estimate.sigma**2]]))
+    root, e = np.sqrt(design.weights[used]), (design.y - fitted)[used, None]
     picked = rng.integers(0, len(used), (len(used), n))
-    out[used] += e[picked, 0] / root[:, None]
+    variance = np.array([[estimate.sigma**2]])
+    if design.residual is not None:
+        white = whitening(with_residual_values(design, estimate.residual_values))
+        independent = reflated(white.columns(e), variance)
+        out[used] += white.residuals(independent[picked.T, 0]).T
+        return out
+    out[used] += reflated(e * root[:, None], variance)[picked, 0] / root[:, None]
     return out
 
 
@@ -118,7 +147,7 @@ def copied_levels(
     """A design whose levels of a factor are copies of some of its levels, each a new level.
 
     Levels of factors nested in it are copied with it; those of crossed factors stay what
-    they are, and are shared by the copies.
+    they are, and are shared by the copies. Blocks of correlated residuals are copied.
 
     Parameters
     ----------
@@ -134,6 +163,11 @@ def copied_levels(
         Rows of the old design that are the new one's.
     copy : ndarray of int
         Which draw each row belongs to.
+
+    Raises
+    ------
+    ArgumentError
+        A residual structure whose blocks are cut by levels, or whose SDs belong to them.
     """
     groups = rows_by_level(factor)
     rows = np.concatenate([groups[j] for j in drawn])
@@ -163,8 +197,40 @@ def copied_levels(
         factors=tuple(factors),
         rows=Rows(pd.RangeIndex(len(rows)), np.ones(len(rows), dtype=bool), "drop", {}),
         encoding=replace(design.encoding, coding=coding),
+        residual=_copied_blocks(design.residual, factor, rows, copy),
     )
     return changed, rows, copy
+
+
+def _copied_blocks(
+    residual: ResidualRows | None, factor: Factor, rows: IntArray, copy: IntArray
+) -> ResidualRows | None:
+    """The rows' residual structure: correlated blocks are copied, levels with an SD are kept."""
+    if residual is None:
+        return None
+    inside = blocks_within(residual.codes, factor.codes)
+    if residual.structure.correlated != inside:
+        raise ArgumentError(
+            f"levels of `{factor.name}` cannot be drawn or copied: blocks of correlated residuals "
+            "would be cut."
+            if residual.structure.correlated
+            else f"levels of `{factor.name}` cannot be drawn or copied: each has residual SDs of "
+            "its own.",
+            found=repr(residual.structure),
+            fix="a factor whose levels hold whole blocks"
+            if residual.structure.correlated
+            else "a factor whose levels share the SDs",
+        )
+    codes = residual.codes[rows]
+    if not residual.structure.correlated:
+        return replace(residual, codes=codes, position=residual.position[rows])
+    found, own = np.unique(copy * len(residual.levels) + codes, return_inverse=True)
+    labels = tuple(
+        f"{residual.levels[k % len(residual.levels)]}#{k // len(residual.levels)}" for k in found
+    )
+    return replace(
+        residual, levels=labels, codes=own.astype(np.int64), position=residual.position[rows]
+    )
 
 
 def resampled_table(
@@ -172,6 +238,12 @@ def resampled_table(
 ) -> pd.DataFrame:
     """The rows of the model's table that `resampled_levels` drew, copies told apart."""
     table: Any = data.iloc[np.flatnonzero(design.rows.kept)[rows]].reset_index(drop=True)
-    name = factor.source[0]
-    labels = [f"{v}#{c}" for v, c in zip(table[name].astype(str), copy, strict=True)]
-    return table.assign(**{name: labels})  # type: ignore[no-any-return]
+    names = [factor.source[0]]
+    if design.residual is not None and design.residual.structure.correlated:
+        by = design.residual.structure.by
+        names += [by] if by in table.columns else by.split(":")[:1]
+    told_apart = {
+        name: [f"{v}#{c}" for v, c in zip(table[name].astype(str), copy, strict=True)]
+        for name in names
+    }
+    return table.assign(**told_apart)  # type: ignore[no-any-return]

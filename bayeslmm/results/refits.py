@@ -17,7 +17,8 @@ class Refits:
     fe_params : DataFrame
         Fixed effects.
     variances : DataFrame
-        SDs, correlations (NaN where an SD is zero) and sigma.
+        SDs, correlations (NaN where an SD is zero), sigma, and the parameters of a residual
+        structure.
     llf : Series
         Log likelihood, restricted for REML.
     status : Series

@@ -28,11 +28,7 @@ FEWER = {
 NO_LAW = {("MAP", "double"), ("transformed", "zero")}
 RESAMPLING = ["bootstrap parametric", "bootstrap residual", "bootstrap cluster", "power"]
 STRUCTURED = [
-    *RESAMPLING,
     "simulate new",
-    "refit many",
-    "confint profile",
-    "with_df satterthwaite",
     "with_df kenward-roger",
     "design_effect",
     "conditional_aic",
@@ -55,8 +51,9 @@ REFUSED = {
         *WITHOUT_LEVELS, "design_effect", "bootstrap cluster", "all_optimizers",
     ],
     "no fixed column": ["emmeans", "emtrends", "hypothesis", "power"],
-    "AR1": STRUCTURED,
-    "compound symmetry": [*STRUCTURED, *WITHOUT_LEVELS],
+    # levels of h, which cut the series of g, cannot be drawn
+    "AR1": [*STRUCTURED, "bootstrap cluster"],
+    "compound symmetry": [*STRUCTURED, *WITHOUT_LEVELS, "bootstrap cluster"],
     "variances by a factor": STRUCTURED,
 }  # fmt: skip
 # Largest difference of two fits of one model, over the larger of the number itself and 1.

@@ -14,7 +14,8 @@ from scipy.special import ndtri
 import bayeslmm as bl
 from bayeslmm.engine.gaussian import fit_gaussian
 from bayeslmm.engine.gaussian.ml_deviance import Deviance
-from bayeslmm.engine.gaussian.profile import Problems, parameter_names, profile_likelihood
+from bayeslmm.engine.gaussian.problems import Problems
+from bayeslmm.engine.gaussian.profile import parameter_names, profile_likelihood
 from bayeslmm.engine.gaussian.variances import variance_jacobian, variance_values
 from bayeslmm.errors import FitError
 from tests.oracle.designs import CASES, objective

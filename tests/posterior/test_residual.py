@@ -179,6 +179,13 @@ def test_ratios_are_kept_by_level_and_read_again(tmp_path):
     pd.testing.assert_series_equal(again.residual_parameters, post.residual_parameters)
     names = bl.compare_estimates(m.fit(), post).long["parameter"].unique()
     assert "sd_ratio[Male]" in names
+    rows = post.to_frame("variance").set_index("parameter")
+    assert rows.index.tolist() == ["sigma", "sd_ratio[Male]"]
+    assert rows["term"].tolist() == ["", "Male"]
+    drawn = ratio.to_numpy().ravel()
+    expected = [drawn.mean(), *np.quantile(drawn, [0.025, 0.975])]
+    found = rows.loc["sd_ratio[Male]", ["mean", "lower", "upper"]].tolist()
+    np.testing.assert_allclose(found, expected)
     for verb in (
         lambda: post.predict(interval="prediction"),
         post.simulate,

@@ -26,6 +26,7 @@ fixed effects moves with the variances), `ml_deviance`, `reordered`, `held` and 
 (likelihood profiles).
 """
 
+from bayeslmm.engine.first_compilation import announce_compilation
 from bayeslmm.engine.gaussian.estimate import (
     conditional_covariances,
     estimate_at,
@@ -43,3 +44,5 @@ __all__ = [
     "fit_gaussian",
     "variance_uncertainty",
 ]
+
+announce_compilation()

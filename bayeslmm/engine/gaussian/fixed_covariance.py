@@ -76,22 +76,42 @@ def observed_fixed_covariance(design: Design, estimate: Estimate) -> FixedCovari
     objective = Objective(cp, layout, reml=estimate.method == "REML")
     working = layout.to_working(estimate.T)
     sigma = estimate.sigma / cp.coordinates.y_scale
-    f = _factorised(objective, working, sigma)
-    Phi = _fixed_covariance(f, sigma)
-    derivatives = []
-    for k, g in enumerate(in_design_order(cp, random_by_fixed(f))):
-        t = np.matmul(working[k].T, g)
-        products = np.einsum("jrp,jcs->rcps", g, t, optimize=True) / sigma**2
-        moved = products[layout.patterns[k]]
-        derivatives.append(Phi @ (moved + moved.transpose(0, 2, 1)) @ Phi)
+    _, every = derivatives_in_variances(objective, working, sigma)
     free = layout.pack(
         [np.broadcast_to(np.diag(t) != 0.0, t.shape).astype(float) for t in working]
     ).astype(bool)
-    x = np.append(layout.pack(working), np.log(sigma))
     free = np.append(free, True)
-    H = gradient_differences(objective.joint, x, free)
-    every = np.concatenate([*derivatives, 2.0 * Phi[None]])[free]
-    return _on_users_scale(cp.coordinates, estimate, every, 2.0 * _inverse(H))
+    H = gradient_differences(objective.joint, np.append(layout.pack(working), np.log(sigma)), free)
+    return on_users_scale(cp.coordinates, estimate, every[free], 2.0 * inverse_information(H))
+
+
+def derivatives_in_variances(
+    objective: Objective, working: list[FloatArray], sigma: float
+) -> tuple[FloatArray, FloatArray]:
+    """The working covariance Phi of the fixed effects, and its derivatives.
+
+    Returns
+    -------
+    Phi : ndarray, shape (p, p)
+    derivatives : ndarray, shape (k + 1, p, p)
+        In the k entries of T that are no fixed zeros, and in log sigma.
+    """
+    f = _factorised(objective, working, sigma)
+    Phi = _fixed_covariance(f, sigma)
+    derivatives = []
+    for k, g in enumerate(in_design_order(objective.cp, random_by_fixed(f))):
+        t = np.matmul(working[k].T, g)
+        products = np.einsum("jrp,jcs->rcps", g, t, optimize=True) / sigma**2
+        moved = products[objective.layout.patterns[k]]
+        derivatives.append(Phi @ (moved + moved.transpose(0, 2, 1)) @ Phi)
+    return Phi, np.concatenate([*derivatives, 2.0 * Phi[None]])
+
+
+def fixed_covariance_at(
+    objective: Objective, working: list[FloatArray], sigma: float
+) -> FloatArray:
+    """The working covariance of the fixed effects at given variances, (p, p)."""
+    return _fixed_covariance(_factorised(objective, working, sigma), sigma)
 
 
 def random_by_fixed(f: Factorisation) -> list[FloatArray]:
@@ -168,13 +188,13 @@ def expected_fixed_covariance(design: Design, estimate: Estimate) -> FixedCovari
     PhiP = Phi @ P
     information = traces - 2.0 * np.einsum("ab,ijab->ij", Phi, Q)
     information += np.einsum("iab,jba->ij", PhiP, PhiP)
-    W = 2.0 * _inverse(information)
+    W = 2.0 * inverse_information(information)
     middle = np.einsum("ij,ijab->ab", W, Q)
     middle -= np.einsum("ij,iab,jbc->ac", W, P, PhiP, optimize=True)
     # relative to sigma^2, as V and its components were
     scale = (estimate.sigma / maps.y_scale) ** 2
     adjustment = 2.0 * scale * Phi @ middle @ Phi
-    return _on_users_scale(maps, estimate, scale * PhiP @ Phi, W, adjustment)
+    return on_users_scale(maps, estimate, scale * PhiP @ Phi, W, adjustment)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -300,7 +320,7 @@ def _fixed_covariance(f: Factorisation, sigma: float) -> FloatArray:
     return np.asarray(sigma**2 * half.T @ half)
 
 
-def _inverse(H: FloatArray) -> FloatArray:
+def inverse_information(H: FloatArray) -> FloatArray:
     """Inverse on the directions that carry information: others are taken as known."""
     size = np.sqrt(np.abs(np.diag(H)))
     size[size == 0.0] = 1.0
@@ -310,13 +330,14 @@ def _inverse(H: FloatArray) -> FloatArray:
     return np.asarray(half @ half.T)
 
 
-def _on_users_scale(
+def on_users_scale(
     maps: Coordinates,
     estimate: Estimate,
     derivatives: FloatArray,
     parameter_cov: FloatArray,
     adjustment: FloatArray | None = None,
 ) -> FixedCovariance:
+    """The record, from derivatives and an adjustment of the working covariance."""
     back = maps.y_scale * np.linalg.inv(maps.X_map)
     cov = estimate.cov_beta
     return FixedCovariance(

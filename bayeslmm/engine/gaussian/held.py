@@ -90,6 +90,10 @@ class Held(ABC):
         starts[0] = _lift(_lift(starts[0], self.pivots, _ELSEWHERE), self.roots, _ELSEWHERE)
         return starts
 
+    def rivals(self, x: FloatArray, deviance: float, value: float) -> list[FloatArray]:
+        """Starts in the basins of other optima, where some are known beside the one found."""
+        return []
+
     def _read(self, layout: Layout, kept: Sequence[int], roots: Sequence[int] = ()) -> None:
         """Find pivots and rows among coordinates that are the entries ``kept`` of T."""
         factor, row, column, _ = layout.entries
@@ -180,6 +184,24 @@ class HeldSigma(_Plain):
         by_value[-1] = 1.0 / value
         z = np.append(x, math.log(value / self.cp.coordinates.y_scale))
         return Placed(z, np.eye(k + 1, k), np.zeros((k + 1, k)), by_value)
+
+
+class Unheld(_Plain):
+    """Nothing is held: x is z."""
+
+    def __init__(self, design: Design, cp: CrossProducts) -> None:
+        super().__init__(design, cp)
+        self.name, self.limits = "", (-math.inf, math.inf)
+        self._deviance = Deviance(cp, self.layout)
+
+    @override
+    def deviance(self, value: float) -> Deviance:
+        return self._deviance
+
+    @override
+    def place(self, x: FloatArray, value: float) -> Placed:
+        k = len(x)
+        return Placed(x, np.eye(k), np.zeros((k, k)), np.zeros(k))
 
 
 class HeldFixed(_Plain):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,18 +20,11 @@ from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
 from bayeslmm.engine.compiled import one_blas_thread
 from bayeslmm.engine.estimate import Estimate
-from bayeslmm.engine.gaussian.crossproducts import compute_crossproducts
-from bayeslmm.engine.gaussian.held import (
-    Held,
-    HeldCorrelation,
-    HeldFixed,
-    HeldSD,
-    HeldSigma,
-)
+from bayeslmm.engine.gaussian.held import Held
+from bayeslmm.engine.gaussian.held_structured import StructuredProblems
 from bayeslmm.engine.gaussian.newton import descend
 from bayeslmm.engine.gaussian.objective import Point
-from bayeslmm.engine.gaussian.reordered import Reordered
-from bayeslmm.engine.gaussian.variances import correlated_pairs
+from bayeslmm.engine.gaussian.problems import Problems
 
 # Shares of the cutoff at which zeta is wanted; the cutoff itself is solved for.
 _STATIONS = (0.35, 0.7, 1.0, 1.35)
@@ -79,8 +72,9 @@ class ProfileCurve:
 
 
 def parameter_names(design: Design, variance_names: Sequence[str]) -> tuple[str, ...]:
-    """Fixed effects, SDs, correlations and sigma, in the order of reports."""
-    return (*design.fixed_names, *variance_names)
+    """Fixed effects, SDs, correlations, sigma, and the residual structure's, as reported."""
+    structure = () if design.residual is None else design.residual.names
+    return (*design.fixed_names, *variance_names, *structure)
 
 
 @one_blas_thread
@@ -105,62 +99,14 @@ def profile_likelihood(
     watch : callable, optional
         Takes and gives the positions, for a progress bar.
     """
-    problems = Problems(design)
-    values = np.concatenate([estimate.beta, estimate.variance_values])
+    problems: Problems | StructuredProblems = Problems(design)
+    if design.residual is not None:
+        problems = StructuredProblems(design, estimate)
+    values = np.concatenate([estimate.beta, estimate.variance_values, estimate.residual_values])
     return [
         _profile(problems, i, float(values[i]), estimate, cutoff)
         for i in (wanted if watch is None else watch(wanted))
     ]
-
-
-class Problems:
-    """The held parameters of a design; cross-products that some share are made once."""
-
-    def __init__(self, design: Design) -> None:
-        self.design = design
-        self.cp = compute_crossproducts(design)
-        self._makers: list[Callable[[], Held]] = [
-            lambda j=j: HeldFixed(design, self.cp, j)  # type: ignore[misc]
-            for j in range(design.p)
-        ]
-        for k, f in enumerate(design.factors):
-            for c in range(f.n_columns):
-                self._makers.append(lambda k=k, c=c: self.sd(k, c))  # type: ignore[misc]
-            for i, j in correlated_pairs(f):
-                label = f"corr_{f.name}[{f.column_names[j]}, {f.column_names[i]}]"
-                self._makers.append(
-                    lambda k=k, i=i, j=j, n=label: HeldCorrelation(n, self._first(k, (j, i)))  # type: ignore[misc]
-                )
-        self._makers.append(lambda: HeldSigma(design, self.cp))
-        self._made: dict[tuple[int, int, tuple[int, ...]], Reordered] = {}
-
-    def held(self, position: int) -> Held:
-        """The problem of one of `parameter_names`."""
-        return self._makers[position]()
-
-    def sd(self, factor: int, column: int) -> HeldSD:
-        """The problem of the SD of a factor's column."""
-        f = self.design.factors[factor]
-        name = f"sd_{f.name}[{f.column_names[column]}]"
-        return HeldSD(name, self._first(factor, (column,)))
-
-    def _first(self, factor: int, columns: tuple[int, ...]) -> Reordered:
-        """The design with these columns first in their term, the intercept late."""
-        f = self.design.factors[factor]
-        term = next(t for t in f.terms if t.start <= columns[0] < t.stop)
-        if not term.correlated:
-            term = replace(term, start=columns[0], stop=columns[0] + 1)
-        local = [c - term.start for c in columns]
-        names = f.column_names[term.start : term.stop]
-        late = [i for i, n in enumerate(names) if n == "Intercept"]
-        local.sort(key=lambda i: i in late)
-        others = [i for i in range(len(names)) if i not in local]
-        others.sort(key=lambda i: i in late)
-        order = (*local, *others)
-        key = (factor, term.start, order)
-        if key not in self._made:
-            self._made[key] = Reordered.of(self.design, factor, term, order)
-        return self._made[key]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -193,10 +139,10 @@ class _Side:
     def evaluate(self, value: float) -> _Knot:
         """Minimise with the parameter held, from what its neighbours say; keep the point."""
         self.left -= 1
-        held, criterion = self.held, self.held.criterion(value)
+        held = self.held
         near = self._near(value)
         starts = [_guess(near, value), near[0].x, self.knots[0].x]
-        point = _least(held, criterion, starts)
+        point = _least(held, value, starts)
         excess = min(point.value, self.ceiling) - self.lowest
         self.better = max(self.better, -excess)
         zeta = math.sqrt(max(excess, 0.0))
@@ -278,8 +224,9 @@ def _guess(near: list[_Knot], value: float) -> FloatArray:
     return np.asarray(near[0].x + share * (near[1].x - near[0].x))
 
 
-def _least(held: Held, criterion: Callable[[FloatArray], Point], starts: list[FloatArray]) -> Point:
-    """The optimum from the better of the first two starts; where singular, from others too."""
+def _least(held: Held, value: float, starts: list[FloatArray]) -> Point:
+    """The optimum from the better of the first two starts; where in doubt, from others too."""
+    criterion = held.criterion(value)
 
     def settled(first: Point) -> Point:
         if not np.isfinite(first.value):
@@ -291,7 +238,8 @@ def _least(held: Held, criterion: Callable[[FloatArray], Point], starts: list[Fl
     if np.isfinite(best.value) and held.singular(best.x):
         others = [held.lifted(x) for x in (*held.elsewhere(best.x), starts[-1])]
         best = min([best, *(settled(criterion(x)) for x in others)], key=lambda p: p.value)
-    return best
+    rivals = held.rivals(best.x, best.value, value) if np.isfinite(best.value) else []
+    return min([best, *(settled(criterion(x)) for x in rivals)], key=lambda p: p.value)
 
 
 def _rounding(deviance: float) -> float:
@@ -329,22 +277,23 @@ def _between(low: _Knot, high: _Knot, target: float) -> float:
     return low.value + min(max(share, 0.05), 0.95) * width
 
 
-def _without(problems: Problems, held: Held, fit: Estimate) -> float:
+def _without(problems: Problems | StructuredProblems, position: int, fit: Estimate) -> float:
     """The least deviance with an SD of a correlation at zero, where it may be anything."""
-    if not isinstance(held, HeldCorrelation):
-        return math.inf
-    values = []
-    for column in held.here.columns[:2]:
-        sd = problems.sd(held.here.factor, column)
-        values.append(_least(sd, sd.criterion(0.0), [sd.start(fit.T, fit.sigma)]).value)
-    return min(values)
+    values = [
+        _least(sd, 0.0, [sd.start(fit.T, fit.sigma)]).value for sd in problems.escapes(position)
+    ]
+    return min(values, default=math.inf)
 
 
 def _profile(
-    problems: Problems, position: int, estimate: float, fit: Estimate, cutoff: float
+    problems: Problems | StructuredProblems,
+    position: int,
+    estimate: float,
+    fit: Estimate,
+    cutoff: float,
 ) -> ProfileCurve:
     held, lowest = problems.held(position), -2.0 * fit.loglik
-    ceiling = _without(problems, held, fit)
+    ceiling = _without(problems, position, fit)
     x = held.start(fit.T, fit.sigma)
     at = 0.0 if math.isnan(estimate) else estimate
     spread = held.spread(held.lifted(x), at)

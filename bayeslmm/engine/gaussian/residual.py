@@ -26,19 +26,17 @@ from bayeslmm.engine.gaussian.estimate import (
     check_sigma,
     prepare_objective,
     prior_bounds,
-    without_ends,
 )
 from bayeslmm.engine.gaussian.objective import Objective, Point, gradient_differences
 from bayeslmm.engine.gaussian.optimise import Optimum, minimise
-from bayeslmm.engine.gaussian.variances import variance_covariance, variance_jacobian
 from bayeslmm.errors import FitError
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.priors import PriorSet
 
 # Places from which the search begins, on its own scale, for correlations.
-_STARTS = (0.0, -0.4, 0.5, 1.2, 2.2)
+STARTS = (0.0, -0.4, 0.5, 1.2, 2.2)
 # The end of that scale: beyond it 1 - phi, or a ratio, is lost to rounding.
-_END = 9.0
+END = 9.0
 # Where a search that runs to the end of a prior has come near enough: 1e-5 of its width.
 _END_OF_PRIOR = 6.0
 # The criterion where it has no value.
@@ -46,7 +44,7 @@ _NOWHERE = 1e10
 # Steps of first and of second differences.
 _STEP, _WIDE = 1e-3, 1e-2
 # Curvature below which the criterion is flat along a direction, and the slope it may have there.
-_FLAT, _SLOPE = 1e-6, 1e-5
+FLAT, _SLOPE = 1e-6, 1e-5
 # A Newton decrement, in units of the deviance, that no report would show.
 _FAILED = 1e-6
 
@@ -77,7 +75,7 @@ class Scale:
         away = values - self.low
         with np.errstate(divide="ignore", invalid="ignore"):
             x = np.where(self.bounded, 0.5 * logit(away / self._width), np.log(away))
-        return np.clip(x, -_END, _END)
+        return np.clip(x, -END, END)
 
     def slope(self, x: FloatArray) -> FloatArray:
         """Derivative of `values`."""
@@ -96,6 +94,14 @@ class Inner:
     objective: Objective
     optimum: Optimum
     value: float
+
+    @property
+    def variances(self) -> tuple[list[FloatArray], float]:
+        """T of each factor and sigma, working scale."""
+        layout = self.objective.layout
+        assert self.optimum.point.solved is not None
+        T = layout.unpack(self.optimum.point.x[: layout.size])
+        return T, self.optimum.point.solved().sigma
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -127,14 +133,24 @@ class ResidualSearch:
     design : Design
     method : {"REML", "ML", "MAP"}
     priors : PriorSet or None
+    start : ndarray, optional
+        Values of phi that are tried as a start beside the usual ones.
     """
 
-    def __init__(self, design: Design, method: Method, priors: PriorSet | None) -> None:
+    def __init__(
+        self,
+        design: Design,
+        method: Method,
+        priors: PriorSet | None,
+        start: FloatArray | None = None,
+    ) -> None:
         assert design.residual is not None
         self.design, self.method, self.priors = design, method, priors
         self.names = design.residual.names
+        self.correlated = design.residual.structure.correlated
         self.own = design.residual.structure.interval(design.residual.order(design.used))
         self.scale = self._scale()
+        self.first = [] if start is None else [self.scale.coordinates(start)]
         self.trace: list[tuple[float, float]] = []
         self._latest: Inner | None = None
 
@@ -152,7 +168,7 @@ class ResidualSearch:
         """Which coordinates the search could not bound, and the ends of these parameters."""
         ends = np.where(x > 0.0, self.scale.high, self.scale.low)
         of_prior = ~np.isin(ends, self.own)
-        return np.abs(x) > np.where(of_prior, _END_OF_PRIOR, _END - 0.1), ends
+        return np.abs(x) > np.where(of_prior, _END_OF_PRIOR, END - 0.1), ends
 
     def bound(self, x: FloatArray) -> Design:
         """The design at coordinates."""
@@ -186,8 +202,7 @@ class ResidualSearch:
 
     def curvature(self, at: Inner) -> Curvature:
         """Second derivatives in all parameters at an optimum of the inner search."""
-        objective, sigma = at.objective, self._sigma(at)
-        T = objective.layout.unpack(at.optimum.point.x[: objective.layout.size])
+        objective, (T, sigma) = at.objective, at.variances
         held = [np.broadcast_to(np.diag(t) != 0.0, t.shape) for t in T]
         free = np.append(objective.layout.pack([h.astype(float) for h in held]) > 0.0, True)
         z, k = np.append(objective.layout.pack(T), np.log(sigma)), len(at.x)
@@ -216,7 +231,7 @@ class ResidualSearch:
             best.x,
             jac=True,
             method="L-BFGS-B",
-            bounds=[(-_END, _END)] * len(best.x),
+            bounds=[(-END, END)] * len(best.x),
             options={"ftol": 0.0, "gtol": 1e-7, "maxiter": 200},
         )
         at, decrement = self.inner(np.asarray(ended.x)), np.inf
@@ -226,7 +241,7 @@ class ResidualSearch:
             g, H = self.gradient(at), self.curvature(at).of_structure()
             values, directions = np.linalg.eigh(H)
             slopes = directions.T @ g
-            curved = values > _FLAT * max(float(values[-1]), 1.0)
+            curved = values > FLAT * max(float(values[-1]), 1.0)
             if (np.abs(slopes[~curved]) > _SLOPE).any():
                 return at, np.inf, FitStatus.FAILED
             step = directions[:, curved] @ (slopes[curved] / values[curved])
@@ -241,8 +256,8 @@ class ResidualSearch:
     def _starts(self) -> list[FloatArray]:
         assert self.design.residual is not None
         if isinstance(self.design.residual.structure, VarianceBy):
-            return [np.zeros(len(self.names))]
-        return [np.array([x]) for x in _STARTS]
+            return [np.zeros(len(self.names)), *self.first]
+        return [*(np.array([x]) for x in STARTS), *self.first]
 
     def _tried(self, x: FloatArray) -> Inner | None:
         """As `inner`; None where nothing can be computed, next to the end of an interval."""
@@ -277,17 +292,17 @@ class ResidualSearch:
         return total / (12.0 * _STEP)
 
     def _mixed(self, x: FloatArray, z: FloatArray, i: int, j: int) -> float:
-        total = 0.0
-        for a in (1.0, -1.0):
-            for b in (1.0, -1.0):
-                step = np.zeros_like(x)
-                step[i], step[j] = a * _WIDE, b * _WIDE
-                total += a * b * self._joint(x + step, z)[1]
-        return total / (4.0 * _WIDE**2)
-
-    def _sigma(self, at: Inner) -> float:
-        assert at.optimum.point.solved is not None
-        return at.optimum.point.solved().sigma
+        """Mixed second derivative, of order four: that of one step and of two, extrapolated."""
+        found = []
+        for wide in (_WIDE, 2.0 * _WIDE):
+            total = 0.0
+            for a in (1.0, -1.0):
+                for b in (1.0, -1.0):
+                    step = np.zeros_like(x)
+                    step[i], step[j] = a * wide, b * wide
+                    total += a * b * self._joint(x + step, z)[1]
+            found.append(total / (4.0 * wide**2))
+        return (4.0 * found[0] - found[1]) / 3.0
 
     def _joint(self, x: FloatArray, z: FloatArray) -> tuple[Point, float]:
         """The criterion in (T, log sigma) at coordinates of phi, and its value with phi's prior."""
@@ -302,25 +317,13 @@ class ResidualSearch:
         return objective.profiled_value(rest)
 
 
-@dataclass(frozen=True, eq=False)
-class ResidualUncertainty:
-    """How well phi is known, and what that adds to the other variance parameters.
-
-    Attributes
-    ----------
-    cov : ndarray, shape (parameters, parameters)
-        Covariance of phi, from the observed information of all parameters; NaN where phi is at
-        the end of its interval or prior, or the criterion is flat in it.
-    variance_cov : ndarray
-        Covariance of SDs, correlations and sigma.
-    """
-
-    cov: FloatArray
-    variance_cov: FloatArray
-
-
 @one_blas_thread
-def fit_structured(design: Design, method: Method, priors: PriorSet | None = None) -> Estimate:
+def fit_structured(
+    design: Design,
+    method: Method,
+    priors: PriorSet | None = None,
+    start: FloatArray | None = None,
+) -> Estimate:
     """Estimate a Gaussian model with a residual structure.
 
     Parameters
@@ -329,6 +332,8 @@ def fit_structured(design: Design, method: Method, priors: PriorSet | None = Non
     method : {"REML", "ML", "MAP"}
     priors : PriorSet
         Needed for MAP.
+    start : ndarray, optional
+        Parameters of the structure to try first, those of another response's fit.
 
     Returns
     -------
@@ -340,7 +345,7 @@ def fit_structured(design: Design, method: Method, priors: PriorSet | None = Non
     -----
     Each evaluation of the outer search takes passes over the rows.
     """
-    search = ResidualSearch(design, method, priors)
+    search = ResidualSearch(design, method, priors, start)
     found, decrement, status = search.minimise()
     estimate = assemble(found.design, found.objective, method, found.optimum)
     check_sigma(estimate, found.objective.cp)
@@ -358,28 +363,3 @@ def fit_structured(design: Design, method: Method, priors: PriorSet | None = Non
         evaluations=len(search.trace),
         trace=tuple(search.trace),
     )
-
-
-@one_blas_thread
-def residual_uncertainty(
-    design: Design, estimate: Estimate, priors: PriorSet | None = None
-) -> ResidualUncertainty:
-    """Covariances of phi and of the other variance parameters, phi estimated too.
-
-    Inverse observed information of all variance parameters together, as for a model with
-    independent residuals.
-    """
-    search = ResidualSearch(design, estimate.method, priors)
-    x = search.scale.coordinates(estimate.residual_values)
-    at = search.inner(x)
-    second = search.curvature(at)
-    slope = search.scale.slope(x)
-    H = second.of_structure()
-    ended = bool(search.at_end(x)[0].any()) or np.linalg.eigvalsh(H)[0] <= _FLAT
-    cov = np.full((len(x),) * 2, np.nan) if ended else 2.0 * np.linalg.inv(H)
-    layout, maps = at.objective.layout, at.objective.cp.coordinates
-    working = layout.to_working(estimate.T)
-    jacobian = variance_jacobian(at.design, working, maps.Z_maps, estimate.sigma)
-    hessian = second.zz if ended else second.of_variances()
-    variances = variance_covariance(hessian, second.free, jacobian)
-    return ResidualUncertainty(slope[:, None] * cov * slope, without_ends(variances, estimate))
