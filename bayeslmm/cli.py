@@ -83,43 +83,76 @@ class Method(StrEnum):
     MAP = "MAP"
 
 
+class DfMethod(StrEnum):
+    """Reference distributions of the tests of fixed effects."""
+
+    SATTERTHWAITE = "satterthwaite"
+    KENWARD_ROGER = "kenward-roger"
+    NORMAL = "normal"
+
+
+Formula = Annotated[str, typer.Argument(help="As in lme4: 'y ~ x + (x | group)'.")]
+Data = Annotated[str, typer.Argument(help="A .csv, .tsv or .parquet file, or a data set.")]
+Sample = Annotated[bool, typer.Option("--sample", help="Draw from the posterior too.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for tables, fits, plots and report.html.")]
+ChosenMethod = Annotated[
+    Method | None, typer.Option("--method", help="REML by default.", case_sensitive=False)
+]
+ChosenDfMethod = Annotated[
+    DfMethod | None,
+    typer.Option(
+        "--df-method",
+        help="Tests of fixed effects: satterthwaite by default, normal for MAP.",
+        case_sensitive=False,
+    ),
+]
+Family = Annotated[
+    str, typer.Option(help="gaussian, bernoulli, binomial, poisson or negativebinomial.")
+]
+Draws = Annotated[int, typer.Option(min=1, help="Kept draws of each chain.")]
+Tune = Annotated[int | None, typer.Option(min=0, help="Warm-up of each chain.")]
+Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
+TargetAccept = Annotated[
+    float | None, typer.Option(help="Between 0 and 1; nearer to 1 takes smaller steps.")
+]
+Centered = Annotated[
+    bool, typer.Option("--centered", help="Sample in the centred parameterization.")
+]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same draws.")]
+Store = Annotated[
+    Path | None, typer.Option(help="Folder the draws are written to as they are made.")
+]
+VarNames = Annotated[
+    list[str] | None,
+    typer.Option(help="Effects whose draws are kept, or left out: '~b_item'. Repeatable."),
+]
+Level = Annotated[float, typer.Option(help="Level of the intervals.")]
+Weights = Annotated[str | None, typer.Option(help="Column of precision weights.")]
+Offset = Annotated[str | None, typer.Option(help="Column added to the linear predictor.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
 @app.command(epilog=_CODES)
 def fit(
-    formula: Annotated[str, typer.Argument(help="As in lme4: 'y ~ x + (x | group)'.")],
-    data: Annotated[str, typer.Argument(help="A .csv, .tsv or .parquet file, or a data set.")],
-    sample: Annotated[bool, typer.Option("--sample", help="Draw from the posterior too.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for tables, fits, plots and report.html.")
-    ] = None,
-    method: Annotated[
-        Method | None, typer.Option(help="REML by default.", case_sensitive=False)
-    ] = None,
-    family: Annotated[
-        str, typer.Option(help="gaussian, bernoulli, binomial, poisson or negativebinomial.")
-    ] = "gaussian",
-    draws: Annotated[int, typer.Option(min=1, help="Kept draws of each chain.")] = 1000,
-    tune: Annotated[int | None, typer.Option(min=0, help="Warm-up of each chain.")] = None,
-    chains: Annotated[int, typer.Option(min=1, help="Number of chains.")] = 4,
-    target_accept: Annotated[
-        float | None, typer.Option(help="Between 0 and 1; nearer to 1 takes smaller steps.")
-    ] = None,
-    centered: Annotated[
-        bool, typer.Option("--centered", help="Sample in the centred parameterization.")
-    ] = False,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same draws.")] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Folder the draws are written to as they are made.")
-    ] = None,
-    var_names: Annotated[
-        list[str] | None,
-        typer.Option(help="Effects whose draws are kept, or left out: '~b_item'. Repeatable."),
-    ] = None,
-    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
-    weights: Annotated[str | None, typer.Option(help="Column of precision weights.")] = None,
-    offset: Annotated[
-        str | None, typer.Option(help="Column added to the linear predictor.")
-    ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    formula: Formula,
+    data: Data,
+    sample: Sample = False,
+    out: Out = None,
+    method: ChosenMethod = None,
+    df_method: ChosenDfMethod = None,
+    family: Family = "gaussian",
+    draws: Draws = 1000,
+    tune: Tune = None,
+    chains: Chains = 4,
+    target_accept: TargetAccept = None,
+    centered: Centered = False,
+    seed: Seed = None,
+    store: Store = None,
+    var_names: VarNames = None,
+    level: Level = 0.95,
+    weights: Weights = None,
+    offset: Offset = None,
+    debug: Debug = False,
 ) -> None:
     """Fit FORMULA to DATA and print the summary.
 
@@ -137,10 +170,8 @@ def fit(
             model = Model(formula, _read(data), family=family, weights=weights, offset=offset)
         _check_kept(model, sample, store, var_names, out)
         fits: dict[str, Any] = {}
-        if _has_point_fit(model, sample, method):
-            chosen = (method or Method.REML).value
-            with console.status(f"fitting by {chosen}"):
-                point = model.fit(cast(Any, chosen))
+        if _has_point_fit(model, sample, method or df_method):
+            point = _fit_point(model, method or Method.REML, df_method, console)
             fits[point.method] = point
             _print_point(point, level)
         if sample:
@@ -149,13 +180,7 @@ def fit(
             options |= {"store": store, "var_names": var_names}
             fits["posterior"] = _sample(model, draws, tune, chains, **options)
             _print_posterior(fits["posterior"], level)
-        comparison = _compare(fits, level) if sample else None
-        if comparison is not None:
-            typer.echo(f"\n{comparison}")
-        if folder is not None:
-            with console.status(f"writing {folder}"):
-                _write(folder, fits, comparison, level)
-            console.print(f"Written to {folder}", markup=False, highlight=False)
+        _finish(fits, folder, level, console)
     if not all(f.converged for f in fits.values()):
         raise typer.Exit(NOT_CONVERGED)
 
@@ -214,15 +239,15 @@ def _folder(out: Path | None) -> Path | None:
     return out
 
 
-def _has_point_fit(model: Model, sample: bool, method: Method | None) -> bool:
+def _has_point_fit(model: Model, sample: bool, asked: Method | DfMethod | None) -> bool:
     """Whether point estimates exist; without them a posterior must be asked for."""
     family = model.family
     if family.name == "gaussian" and family.link.name == "identity":
         return True
-    if not sample or method is not None:
+    if not sample or asked is not None:
         raise ArgumentError(
             f"point estimates exist for the Gaussian family only, and this model is {family.name}.",
-            fix="use --sample, without --method",
+            fix="use --sample, without --method and --df-method",
         )
     return False
 
@@ -249,6 +274,14 @@ def _check_kept(
         )
 
 
+def _fit_point(
+    model: Model, method: Method, df_method: DfMethod | None, console: Console
+) -> PointFit:
+    with console.status(f"fitting by {method.value}"):
+        chosen: Any = None if df_method is None else df_method.value
+        return model.fit(cast(Any, method.value), df_method=chosen)
+
+
 def _sample(
     model: Model, draws: int, tune: int | None, chains: int, **options: Any
 ) -> PosteriorFit:
@@ -269,10 +302,18 @@ def _print_posterior(fit: PosteriorFit, level: float) -> None:
     typer.echo(f"\n{summarise_posterior(fit, level)}")
 
 
-def _compare(fits: dict[str, Any], level: float) -> EstimateComparison:
-    from bayeslmm.comparison import compare_estimates
+def _finish(fits: dict[str, Any], folder: Path | None, level: float, console: Console) -> None:
+    """Print fits side by side where a posterior is among them, and write everything."""
+    comparison = None
+    if "posterior" in fits:
+        from bayeslmm.comparison import compare_estimates
 
-    return compare_estimates(*fits.values(), names=list(fits), level=level)
+        comparison = compare_estimates(*fits.values(), names=list(fits), level=level)
+        typer.echo(f"\n{comparison}")
+    if folder is not None:
+        with console.status(f"writing {folder}"):
+            _write(folder, fits, comparison, level)
+        console.print(f"Written to {folder}", markup=False, highlight=False)
 
 
 def _write(

@@ -44,7 +44,7 @@ _WIDTH = 100
 class EstimateComparison:
     """Point estimates and posteriors of one model, a row a parameter.
 
-    Prints itself. A point fit has ``estimate`` and ``std_error``; a posterior has
+    Prints itself. A point fit has ``estimate`` and ``se``; a posterior has
     ``mode``, ``median``, ``mean``, ``sd`` and the equal-tailed interval ``lower``,
     ``upper``. The mode is the *joint* mode of SDs, correlations and sigma without a
     Jacobian, which is what a REML estimate is comparable with; fixed effects and ICCs
@@ -111,7 +111,7 @@ class EstimateComparison:
         -------
         pandas.DataFrame
             ``factor``, ``level``, ``term``; of a point fit ``<fit>_estimate`` and
-            ``<fit>_std_error``; of a posterior ``<fit>_mean``, ``<fit>_sd``, ``<fit>_lower``
+            ``<fit>_se``; of a posterior ``<fit>_mean``, ``<fit>_sd``, ``<fit>_lower``
             and ``<fit>_upper``, at the comparison's level. In units of the response (of the
             link, if the family has one) a unit of the term.
         """
@@ -161,11 +161,11 @@ class EstimateComparison:
 
     def _rendered(self) -> Table:
         low, high = tail_labels(self.level)
-        heads = {"std_error": "SE", "lower": low, "upper": high, "sd": "SD"}
+        heads = {"se": "SE", "lower": low, "upper": high, "sd": "SD"}
         columns = self.long.drop_duplicates(["fit", "statistic"])
         pairs = list(zip(columns["fit"].map(str), columns["statistic"].map(str), strict=True))
         sizes = pd.Series([fit for fit, _ in pairs]).value_counts(sort=False)
-        spread = self.long[self.long["statistic"].isin(["std_error", "sd"])]
+        spread = self.long[self.long["statistic"].isin(["se", "sd"])]
         largest = spread.groupby("parameter")["value"].max()
         rows = []
         for row in self.table.itertuples(index=False):

@@ -125,6 +125,34 @@ def text_of(fit: Any, attribute: str) -> str:
     return value if isinstance(value, str) else type(fit).__name__
 
 
+def name_models(
+    given: Sequence[Any], names: Sequence[str] | None, function: str, fix: str
+) -> dict[str, Any]:
+    """Two fits or more by name, those of their formulas by default.
+
+    Parameters
+    ----------
+    given, names
+        As in `name_fits`.
+    function, fix : str
+        Who asks, and how to ask, for the refusal.
+
+    Raises
+    ------
+    ArgumentError
+        Fewer than two, what is not a fit, or names that are missing or given twice.
+    """
+    models = name_fits(given, names, lambda fit: text_of(fit, "formula"))
+    if len(models) < 2:
+        raise ArgumentError(
+            f"{function} compares two fits or more.",
+            found=", ".join(type(f).__name__ for f in models.values()) or "none",
+            fix=fix,
+        )
+    check_fits(models)
+    return models
+
+
 def check_fits(fits: Mapping[str, Any]) -> None:
     """Refuse what is not a fit, and names that are not unique text.
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.comparison.kinds import PointLike, check_fits, is_posterior, name_fits, text_of
-from bayeslmm.comparison.same import data_difference
+from bayeslmm.comparison.kinds import PointLike, is_posterior, name_models
+from bayeslmm.comparison.same import check_same_data
 from bayeslmm.errors import ArgumentError, BayeslmmWarning, warn
 from bayeslmm.fitting import fit_point
 from bayeslmm.inference.likelihood_ratio import (
@@ -79,16 +79,10 @@ def anova(
     >>> bl.anova(plain.fit(), model.fit()).table[["lrt", "df"]].round(2).iloc[1].tolist()
     [42.84, 2.0]
     """
-    models = name_fits(fits, names, lambda fit: text_of(fit, "formula"))
-    if len(models) < 2:
-        raise ArgumentError(
-            "anova compares two fits or more.",
-            found=", ".join(type(f).__name__ for f in models.values()) or "none",
-            fix="bl.anova(smaller, larger); fit.anova() tests the terms of one fit",
-        )
-    check_fits(models)
+    fix = "bl.anova(smaller, larger); fit.anova() tests the terms of one fit"
+    models = name_models(fits, names, "anova", fix)
     _check_kinds(models)
-    _check_data(models)
+    check_same_data(models, weights=True)
     fitted, refitted = _by_one_method(models)
     order = sorted(fitted, key=lambda name: fitted[name].estimate.n_params)
     rng = np.random.default_rng(random_seed)
@@ -123,20 +117,6 @@ def _check_kinds(models: Mapping[str, Any]) -> None:
                 f"{name!r} has no maximised likelihood to test.",
                 found="posterior draws" if is_posterior(fit) else "a posterior mode (MAP)",
                 fix="fit by REML or ML; compare_models compares posteriors by LOO",
-            )
-
-
-def _check_data(models: Mapping[str, PointLike]) -> None:
-    (first, reference), *others = models.items()
-    for name, fit in others:
-        differs = data_difference(reference.design, fit.design)
-        if not differs and not np.allclose(reference.design.weights, fit.design.weights):
-            differs = "their weights differ"
-        if differs:
-            raise ArgumentError(
-                f"{first!r} and {name!r} are not models of the same data: {differs}.",
-                fix="fit both to the same rows and the same response; rows with missing values in "
-                "any predictor must be left out of both",
             )
 
 

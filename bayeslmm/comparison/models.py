@@ -10,15 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.comparison.kinds import (
-    PointLike,
-    PosteriorLike,
-    check_fits,
-    is_posterior,
-    name_fits,
-    text_of,
-)
-from bayeslmm.comparison.same import data_difference
+from bayeslmm.comparison.kinds import PointLike, PosteriorLike, is_posterior, name_models
+from bayeslmm.comparison.same import check_same_data
 from bayeslmm.comparison.tables import STYLE, Table
 from bayeslmm.errors import ArgumentError
 
@@ -108,15 +101,10 @@ def compare_models(
     >>> table["model"].tolist(), table["delta_aic"].round(2).tolist()
     (['slopes', 'intercepts'], [0.0, 38.84])
     """
-    models = name_fits(fits, names, lambda fit: text_of(fit, "formula"))
-    if len(models) < 2:
-        raise ArgumentError(
-            "compare_models takes two fits or more.",
-            found=", ".join(type(f).__name__ for f in models.values()) or "none",
-            fix='compare_models({"with slopes": fit1, "without": fit2})',
-        )
-    check_fits(models)
-    _check_data(models)
+    fix = 'compare_models({"with slopes": fit1, "without": fit2})'
+    models = name_models(fits, names, "compare_models", fix)
+    _check_scale(models)
+    check_same_data(models)
     points = {k: f for k, f in models.items() if not is_posterior(f)}
     posteriors = {k: f for k, f in models.items() if is_posterior(f)}
     if points and posteriors:
@@ -134,8 +122,7 @@ def compare_models(
     return _compare_points(points) if points else _compare_posteriors(posteriors, integrate)
 
 
-def _check_data(models: Mapping[str, Any]) -> None:
-    (first, reference), *others = models.items()
+def _check_scale(models: Mapping[str, Any]) -> None:
     continuous = {k: f.design.family.name == "gaussian" for k, f in models.items()}
     if len(set(continuous.values())) > 1:
         raise ArgumentError(
@@ -143,13 +130,6 @@ def _check_data(models: Mapping[str, Any]) -> None:
             found=", ".join(f"{k}: {f.design.family.name}" for k, f in models.items()),
             fix="compare families of counts with each other",
         )
-    for name, fit in others:
-        if differs := data_difference(reference.design, fit.design):
-            raise ArgumentError(
-                f"{first!r} and {name!r} are not models of the same data: {differs}.",
-                fix="fit both to the same rows and the same response; rows with missing values in "
-                "any predictor must be left out of both",
-            )
 
 
 def _compare_points(fits: Mapping[str, PointLike]) -> ModelComparison:

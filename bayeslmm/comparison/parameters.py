@@ -17,7 +17,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.fitting import fit_point
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.priors.names import INTERCEPT
-from bayeslmm.results.posterior import draws_of, parameter_draws
+from bayeslmm.results.posterior import describe_draws, draws_of, parameter_draws
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def point_values(fit: PointLike) -> pd.DataFrame:
     errors += fit.residual_parameters_se.tolist()
     estimates = point_estimates(design, e)
     se = pd.Series(errors, index=names, dtype=float).reindex(estimates.index)
-    return pd.DataFrame({"estimate": estimates, "std_error": se})
+    return pd.DataFrame({"estimate": estimates, "se": se})
 
 
 def all_draws(fit: PosteriorLike) -> dict[str, FloatArray]:
@@ -117,24 +117,11 @@ def posterior_values(
     fit: PosteriorLike, draws: Mapping[str, FloatArray], mode: Estimate | None, level: float
 ) -> pd.DataFrame:
     """Mode, median, mean, SD and equal-tailed interval by parameter."""
-    low = (1.0 - level) / 2.0
     names = [p.name for p in parameters(fit.design)]
-    matrix = np.array([draws[k] for k in names])
-    q = np.quantile(matrix, [low, 0.5, 1.0 - low], axis=1)
-    modes = np.full(len(names), np.nan)
-    if mode is not None:
-        modes = point_estimates(fit.design, mode).to_numpy()
-    return pd.DataFrame(
-        {
-            "mode": modes,
-            "median": q[1],
-            "mean": matrix.mean(axis=1),
-            "sd": matrix.std(axis=1, ddof=1),
-            "lower": q[0],
-            "upper": q[2],
-        },
-        index=names,
-    )
+    table = describe_draws(np.array([draws[k] for k in names]).T, level).set_axis(names)
+    table["mode"] = np.nan if mode is None else point_estimates(fit.design, mode)
+    columns = ["mode", "median", "mean", "posterior_sd", "lower", "upper"]
+    return table[columns].rename(columns={"posterior_sd": "sd"})
 
 
 def joint_mode(fit: PosteriorLike) -> tuple[Estimate | None, str]:

@@ -17,10 +17,9 @@ def random_effects_frame(fits: Mapping[str, Fit], level: float) -> pd.DataFrame:
     out = next(iter(frames.values()))[_KEYS].copy()
     for name, frame in frames.items():
         if is_posterior(fits[name]):
-            low, high = frame.columns[-2:]
-            columns = {"mean": "mean", "sd": "posterior_sd", "lower": low, "upper": high}
+            columns = {"mean": "mean", "sd": "posterior_sd", "lower": "lower", "upper": "upper"}
         else:
-            columns = {"estimate": "estimate", "std_error": "std_error"}
+            columns = {"estimate": "estimate", "se": "se"}
         for label, source in columns.items():
             out[f"{name}_{label}"] = frame[source]
     return out

@@ -183,7 +183,7 @@ def _pulled(
     p: Parameter, reml: pd.Series, reference: str, maps: Mapping[str, pd.Series]
 ) -> Iterator[Row]:
     """Modes that a prior holds away from REML."""
-    value, se = reml["estimate"][p.name], reml["std_error"][p.name]
+    value, se = reml["estimate"][p.name], reml["se"][p.name]
     if p.kind == "icc" or (p.kind == "corr" and abs(value) > EDGE):
         return
     for name, mode in maps.items():
@@ -211,7 +211,7 @@ def _ml(
 ) -> Iterator[Row]:
     if p.kind not in ("sd", "residual"):
         return
-    value, se = reml["estimate"][p.name], reml["std_error"][p.name]
+    value, se = reml["estimate"][p.name], reml["se"][p.name]
     for name, ml in others.items():
         if (value - ml["estimate"][p.name]) / se > ML_SHIFT:
             yield (

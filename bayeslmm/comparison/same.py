@@ -30,6 +30,27 @@ def check_same_model(fits: Mapping[str, Fit]) -> None:
             )
 
 
+def check_same_data(fits: Mapping[str, Fit], *, weights: bool = False) -> None:
+    """Refuse fits of different responses, and of different weights where these must agree.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    (first, reference), *others = fits.items()
+    for name, fit in others:
+        differs = data_difference(reference.design, fit.design)
+        if weights and not differs:
+            same = np.allclose(reference.design.weights, fit.design.weights)
+            differs = "" if same else "their weights differ"
+        if differs:
+            raise ArgumentError(
+                f"{first!r} and {name!r} are not models of the same data: {differs}.",
+                fix="fit both to the same rows and the same response; rows with missing values in "
+                "any predictor must be left out of both",
+            )
+
+
 def difference(a: Design, b: Design) -> str:
     """What sets two designs apart first, in words; empty if nothing does."""
     if a is b:

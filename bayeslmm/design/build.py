@@ -143,11 +143,7 @@ def build_design(
         random=spec.random,
         coding=coding,
         offsets=offsets,
-        offset_argument=None
-        if offset is None
-        else offset
-        if isinstance(offset, str)
-        else "<array>",
+        offset_argument=extra.get("offset"),
     )
     factors = encoding.factors(codes, [b.values for b in bases])
     check_factors(spec, factors, n=int(np.count_nonzero(w)), family=family)

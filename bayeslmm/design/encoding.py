@@ -17,6 +17,9 @@ from bayeslmm.design.rows import Factor, NewRows, TermColumns
 from bayeslmm.errors import ArgumentError, DataError, UnknownColumnError, suggest
 from bayeslmm.formula.spec import Name, RandomTerm
 
+ARRAY_OFFSET = "offset="
+"""The column that numbers given as ``offset=`` are kept in, in saved fits too."""
+
 
 @dataclass(frozen=True, eq=False)
 class LevelCoding:
@@ -72,7 +75,7 @@ class Encoding:
 
     ``factor_terms`` lists, for each factor, the positions of its terms in
     ``bases``; ``offset_argument`` is the column given as ``offset=``, or
-    ``"<array>"`` if numbers were given, which new rows cannot have.
+    `ARRAY_OFFSET` if numbers were given, which new rows cannot have.
     """
 
     kinds: Mapping[str, ColumnKind]
@@ -128,7 +131,7 @@ class Encoding:
             slopes = {n.name for t in self.random for n in t.basis.names}
             others = {n.name for b in (self.fixed, *self.offsets) for n in b.expression.names}
             needed = {k: None for k in needed if k in others or k not in slopes}
-        if self.offset_argument == "<array>":
+        if self.offset_argument == ARRAY_OFFSET:
             raise ArgumentError(
                 "the offset of this model is an array, which new data cannot have.",
                 fix='put it into the data and pass its name: offset="column", or write '

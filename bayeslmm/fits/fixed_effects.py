@@ -58,7 +58,7 @@ class FixedEffects:
     @property
     def fe_bse(self) -> pd.Series[Any]:
         """Standard errors of the fixed effects, from `fe_cov`."""
-        return self._by_name(np.sqrt(np.diag(self.fe_cov)), "std_error")
+        return self._by_name(np.sqrt(np.diag(self.fe_cov)), "se")
 
     @property
     def fe_df(self) -> pd.Series[Any]:
@@ -68,18 +68,18 @@ class FixedEffects:
     @property
     def fe_tvalues(self) -> pd.Series[Any]:
         """Estimates over their standard errors."""
-        return (self.fe_params / self.fe_bse).rename("t_value")
+        return (self.fe_params / self.fe_bse).rename("t")
 
     @property
     def fe_pvalues(self) -> pd.Series[Any]:
         """Two-sided p-values by t with `fe_df` degrees of freedom."""
-        return self._by_name(self._fixed_table(0.95)["p_value"], "p_value")
+        return self._by_name(self._fixed_table(0.95)["p"], "p")
 
     @property
     def fe_conf_int(self) -> pd.DataFrame:
-        """95 % intervals by t with `fe_df` degrees of freedom, columns 0.025 and 0.975."""
+        """95 % intervals by t with `fe_df` degrees of freedom, columns ``lower`` and ``upper``."""
         table = self._fixed_table(0.95)
-        return table[table.columns[-2:]].set_axis(list(self.design.fixed_names), axis=0)
+        return table[["lower", "upper"]].set_axis(list(self.design.fixed_names), axis=0)
 
     @cached_property
     def fixed_covariance(self) -> FixedCovariance | None:

@@ -80,7 +80,7 @@ class ResponseBootstrap(Fit):
 
 
 class Intervals(ResponseBootstrap):
-    """Intervals of fixed effects, SDs, correlations and sigma."""
+    """Intervals of fixed effects, SDs, correlations, sigma and a residual structure."""
 
     estimate: Estimate
 
@@ -97,14 +97,15 @@ class Intervals(ResponseBootstrap):
         cores: int | None = 1,
         progressbar: bool = False,
     ) -> pd.DataFrame:
-        """Confidence intervals of fixed effects, SDs, correlations and sigma.
+        """Confidence intervals of fixed effects, SDs, correlations, sigma and residual structure.
 
         Parameters
         ----------
         method : {"wald", "profile", "bootstrap"}
             ``"wald"``: estimate +- quantile x standard error, those of ``to_frame``: fixed
             effects by the fit's reference distribution, SDs and correlations by the normal,
-            neither cut at 0 or +-1 nor there on the boundary (NaN). ``"profile"``: see
+            neither cut at 0 or +-1 nor there on the boundary (NaN), parameters of a residual
+            structure by the normal on the scale of Fisher's z or of logarithms. ``"profile"``: see
             `profile`; REML fits are profiled by ML. ``"bootstrap"``: see `bootstrap`.
         level : float
         parm : str or sequence of str, optional
@@ -115,7 +116,7 @@ class Intervals(ResponseBootstrap):
         Returns
         -------
         DataFrame
-            A row a parameter, columns named by probabilities, ``0.025`` and ``0.975``.
+            A row a parameter, columns ``lower`` and ``upper``.
 
         Raises
         ------
@@ -127,7 +128,7 @@ class Intervals(ResponseBootstrap):
         >>> import bayeslmm as bl
         >>> fit = bl.fit("Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"))
         >>> fit.confint("profile", parm="sigma").round(3)
-                    0.025   0.975
+                    lower   upper
         parameter
         sigma      22.898  28.858
         """
@@ -247,7 +248,8 @@ class Intervals(ResponseBootstrap):
         Raises
         ------
         ArgumentError
-            A MAP fit, an unknown kind or factor, or a cluster bootstrap without a factor.
+            A MAP fit, an unknown kind or factor, or a cluster bootstrap without a factor, or
+            whose levels would cut blocks of correlated residuals.
 
         Warns
         -----

@@ -34,7 +34,8 @@ from bayeslmm.results.tables import random_table, sd_of, varcorr_table
 
 if TYPE_CHECKING:
     from bayeslmm.engine.gaussian import Refitter
-    from bayeslmm.engine.gaussian.residual import ResidualUncertainty
+    from bayeslmm.engine.gaussian.residual_uncertainty import ResidualUncertainty
+    from bayeslmm.engine.gaussian.structured_refit import StructuredRefitter
     from bayeslmm.inference.all_optimizers import OptimizerComparison
     from bayeslmm.reporting.summary import Summary
 
@@ -96,9 +97,9 @@ class PointFit(
     def residual_parameters_se(self) -> pd.Series[Any]:
         """Their standard errors, from the observed information of all parameters."""
         if self.design.residual is None:
-            return pd.Series([], dtype=float, name="std_error")
+            return pd.Series([], dtype=float, name="se")
         errors = np.sqrt(np.diag(self._residual_uncertainty.cov))
-        return pd.Series(errors, list(self.estimate.residual_names), name="std_error")
+        return pd.Series(errors, list(self.estimate.residual_names), name="se")
 
     @cached_property
     def _residual_uncertainty(self) -> ResidualUncertainty:
@@ -136,7 +137,7 @@ class PointFit(
     @property
     def varcorr(self) -> pd.DataFrame:
         """Variance components as a tidy table with standard errors."""
-        return varcorr_table(self.design, self.estimate, self.variance_cov.to_numpy())
+        return self.to_frame("variance")
 
     # -- random effects ----------------------------------------------------------
     @property
@@ -233,12 +234,13 @@ class PointFit(
         -----
         Cross-products of the columns are reused, and searches start from this fit, so a
         batch costs a small part of as many fits. Singular refits are not announced; failed
-        ones have NaN, and ``status`` says how each ended.
+        ones have NaN, and ``status`` says how each ended. With a residual structure each
+        response takes a search of its own.
         """
         values = checked_response(self.design, y)
         if values.ndim == 1:
             design = replace(self.design, y=values)
-            if self.method == "MAP" or design.residual is not None:
+            if self.method == "MAP":
                 estimate = fit_point(design, self.method, self.priors)
             else:
                 estimate = self._refitter.estimate(values)
@@ -247,13 +249,16 @@ class PointFit(
         batch = self._refitter.fit(values)
         return Refits(
             fe_params=pd.DataFrame(batch.beta, columns=list(self.design.fixed_names)),
-            variances=pd.DataFrame(batch.variances, columns=list(self.estimate.variance_names)),
+            variances=pd.DataFrame(
+                batch.variances,
+                columns=[*self.estimate.variance_names, *self.estimate.residual_names],
+            ),
             llf=pd.Series(batch.loglik, name="llf"),
             status=pd.Series([s.name for s in batch.status], name="status"),
         )
 
     @cached_property
-    def _refitter(self) -> Refitter:
+    def _refitter(self) -> Refitter | StructuredRefitter:
         return refitter(self.design, self.estimate)
 
     def to_frame(self, effects: Effects = "fixed", level: float = 0.95) -> pd.DataFrame:
@@ -264,7 +269,8 @@ class PointFit(
         effects : {"fixed", "random", "variance"}
         level : float
             Level of the normal Wald intervals; those of SDs and correlations are not cut
-            at 0 or +-1, and NaN on the boundary.
+            at 0 or +-1, and NaN on the boundary. Those of a residual structure are made on
+            the scale of Fisher's z (correlations) or of logarithms (ratios of SDs).
         """
         check_level(level)
         if effects == "fixed":
@@ -272,8 +278,9 @@ class PointFit(
         if effects == "random":
             return random_table(self.design, self.estimate.b, self._cov_b, level)
         if effects == "variance":
+            structure = None if self.design.residual is None else self._residual_uncertainty
             cov = self.variance_cov.to_numpy()
-            return varcorr_table(self.design, self.estimate, cov, level)
+            return varcorr_table(self.design, self.estimate, cov, level, structure)
         raise unknown_effects(effects)
 
     def all_optimizers(self) -> OptimizerComparison:

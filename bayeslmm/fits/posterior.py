@@ -151,9 +151,9 @@ class PosteriorFit(
 
     @property
     def fe_conf_int(self) -> pd.DataFrame:
-        """Equal-tailed 95 % credible intervals, columns 0.025 and 0.975."""
+        """Equal-tailed 95 % credible intervals, columns ``lower`` and ``upper``."""
         q = np.quantile(self._beta, [0.025, 0.975], axis=0)
-        return pd.DataFrame(q.T, index=list(self.design.fixed_names), columns=[0.025, 0.975])
+        return pd.DataFrame(q.T, index=list(self.design.fixed_names), columns=["lower", "upper"])
 
     # -- variance components -----------------------------------------------------
     @property

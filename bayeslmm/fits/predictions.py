@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from bayeslmm.errors import ArgumentError, check_level
 from bayeslmm.fits.fit import Fit
 from bayeslmm.fits.fixed_effects import FixedEffects
 from bayeslmm.inference.contrasts import contrast_df, covariance
+from bayeslmm.inference.degrees_of_freedom import is_ordinary
 from bayeslmm.prediction import (
     IncludeRe,
     Interval,
@@ -38,7 +40,66 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class PointPredictions(FixedEffects, Fit):
+class Simulations(Fit):
+    """Simulated responses of a fit."""
+
+    def simulate(
+        self,
+        n: int = 1,
+        random_seed: int | None = None,
+        use_re: bool = False,
+        newdata: Any = None,
+    ) -> FloatArray:
+        """New responses from the fitted model.
+
+        Parameters
+        ----------
+        n : int
+            Number of responses. Of a posterior each has the parameters of another draw; draws
+            are used twice only if there are fewer.
+        random_seed : int, optional
+        use_re : bool
+            False draws new effects for every level, as a parametric bootstrap does; True keeps
+            the BLUPs, or the draw's effects, and draws those of levels the fit never saw.
+        newdata : table, optional
+            The training rows by default. Weights as in `predict`.
+
+        Returns
+        -------
+        ndarray, shape (rows, n)
+            A column a response, in units of the response, counts of successes for a binomial
+            one: ``fit.refit(fit.simulate(500))`` fits them all. Rows of a level share its
+            effects. NaN where a value is missing.
+
+        Raises
+        ------
+        ArgumentError
+            A residual structure with new rows or draws; trials of new rows that are not known.
+
+        Notes
+        -----
+        Of a Gaussian model y = X beta + offset + Z b + e with b ~ N(0, Sigma) and
+        e ~ N(0, sigma^2 / w), at the parameters; rows of weight zero are drawn with weight one.
+
+        Examples
+        --------
+        >>> import bayeslmm as bl
+        >>> fit = bl.fit("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff"))
+        >>> fit.simulate(500, random_seed=1).shape
+        (30, 500)
+        """
+        rows = rows_to_predict(self.design, newdata, weights=self.definition.weights)
+        rng = np.random.default_rng(random_seed)
+        return rows.placed(self._responses(rows, _count(n), rng, use_re, newdata is not None))
+
+    @abstractmethod
+    def _responses(
+        self, rows: PredictionRows, n: int, rng: np.random.Generator, use_re: bool, new: bool
+    ) -> FloatArray:
+        """Responses (rows, n); ``new`` where the rows are not those of the training data."""
+
+
+class PointPredictions(FixedEffects, Simulations):
     """Predictions of a point fit."""
 
     design: Design
@@ -125,7 +186,7 @@ class PointPredictions(FixedEffects, Fit):
             return rows.placed(expected_response(rows, self.estimate))
         if interval == "prediction":
             rows = with_residual_spread(rows, self.design, newdata)
-        exact = not self.design.factors or (interval == "confidence" and not rows.factors)
+        exact = is_ordinary(self.design) or (interval == "confidence" and not rows.factors)
         frame: pd.DataFrame = predict_interval(
             rows,
             self.design,
@@ -138,56 +199,18 @@ class PointPredictions(FixedEffects, Fit):
         )
         return frame
 
-    def simulate(
-        self,
-        n: int = 1,
-        random_seed: int | None = None,
-        use_re: bool = False,
-        newdata: Any = None,
+    def _responses(
+        self, rows: PredictionRows, n: int, rng: np.random.Generator, use_re: bool, new: bool
     ) -> FloatArray:
-        """New responses from the fitted model.
-
-        Parameters
-        ----------
-        n : int
-            Number of responses.
-        random_seed : int, optional
-        use_re : bool
-            False draws new effects for every level, as a parametric bootstrap does; True keeps
-            the BLUPs, and draws effects for levels the fit never saw.
-        newdata : table, optional
-            The training rows by default. Weights as in `predict`.
-
-        Returns
-        -------
-        ndarray, shape (rows, n)
-            A column a response, in units of the response: ``fit.refit(fit.simulate(500))``
-            fits them all. Rows of a level share its effects. NaN where a value is missing.
-
-        Notes
-        -----
-        y = X beta^ + offset + Z b + e with b ~ N(0, Sigma) and e ~ N(0, sigma^2 / w), at
-        the estimated parameters; rows of weight zero are drawn with weight one.
-
-        Examples
-        --------
-        >>> import bayeslmm as bl
-        >>> fit = bl.fit("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff"))
-        >>> fit.simulate(500, random_seed=1).shape
-        (30, 500)
-        """
-        rows = rows_to_predict(self.design, newdata, weights=self.definition.weights)
-        rng = np.random.default_rng(random_seed)
         noise = None
         if self.design.residual is not None:
-            if newdata is not None:
+            if new:
                 refuse_residual_structure(self.design, "simulate(newdata=)", "the training rows")
-            noise = residual_noise(self.design, self.estimate.sigma, _count(n), rng)
-        drawn = simulate_estimate(rows, self.estimate, _count(n), rng, use_re=use_re, noise=noise)
-        return rows.placed(drawn)
+            noise = residual_noise(self.design, self.estimate.sigma, n, rng)
+        return simulate_estimate(rows, self.estimate, n, rng, use_re=use_re, noise=noise)
 
 
-class PosteriorPredictions(Fit):
+class PosteriorPredictions(Simulations):
     """Predictions of a posterior fit."""
 
     datatree: xr.DataTree
@@ -271,40 +294,16 @@ class PosteriorPredictions(Fit):
         )
         return frame
 
-    def simulate(
-        self,
-        n: int = 1,
-        random_seed: int | None = None,
-        use_re: bool = False,
-        newdata: Any = None,
+    def _responses(
+        self, rows: PredictionRows, n: int, rng: np.random.Generator, use_re: bool, new: bool
     ) -> FloatArray:
-        """New responses, each with parameters of another draw of the posterior.
-
-        Parameters
-        ----------
-        n : int
-            Number of responses; draws are used twice only if there are fewer.
-        random_seed : int, optional
-        use_re : bool
-            False draws new effects for every level; True keeps the draw's, and draws effects
-            for levels the fit never saw.
-        newdata : table, optional
-            The training rows by default.
-
-        Returns
-        -------
-        ndarray, shape (rows, n)
-            A column a response, counts of successes for a binomial one.
-        """
         refuse_residual_structure(
             self.design, "simulate", "model.sample(posterior_predictive=True) has the training rows"
         )
-        rows = rows_to_predict(self.design, newdata, weights=self.definition.weights)
         _need_trials(self.design, rows)
-        rng = np.random.default_rng(random_seed)
         draws = self._parameters(use_re and bool(rows.factors))
-        at = rng.choice(len(draws), _count(n), replace=n > len(draws))
-        return rows.placed(simulate_draws(rows, draws.take(at), rng, use_re=use_re))
+        at = rng.choice(len(draws), n, replace=n > len(draws))
+        return simulate_draws(rows, draws.take(at), rng, use_re=use_re)
 
     @cached_property
     def _without_effects(self) -> ParameterDraws:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -15,32 +14,30 @@ from scipy.special import ndtri
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design, Factor
 from bayeslmm.design.rank import independent_columns
-from bayeslmm.design.residual import refuse_residual_structure
+from bayeslmm.design.residual import check_residual_rows
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.errors import ArgumentError, BayeslmmError, DataWarning, check_level, warn
 from bayeslmm.fitting import fit_point, refitter
+from bayeslmm.inference.lots import run_lots, seeded_lots
 from bayeslmm.inference.profile import refuse_map
 from bayeslmm.inference.resampling import (
     resampled_levels,
     resampled_table,
     residual_responses,
+    simulated_responses,
     top_factor,
 )
 from bayeslmm.outcomes import FitStatus
-from bayeslmm.prediction.rows import training_rows
-from bayeslmm.prediction.simulate import simulate_estimate
 from bayeslmm.results.definition import ModelDefinition
-from bayeslmm.results.tables import tail
 
 if TYPE_CHECKING:
     from bayeslmm.engine.gaussian import Refitter
+    from bayeslmm.engine.gaussian.structured_refit import StructuredRefitter
 
 Kind = Literal["parametric", "cluster", "residual"]
 IntervalType = Literal["percentile", "basic", "normal"]
 _KINDS = ("parametric", "cluster", "residual")
 _TYPES = ("percentile", "basic", "normal")
-# Replicates of one task; each has its own seed, so results do not depend on the cores.
-_AT_ONCE = 50
 
 
 class Refittable(Protocol):
@@ -97,7 +94,7 @@ class Bootstrap:
     @property
     def se(self) -> pd.Series[Any]:
         """Standard deviation of the replicates."""
-        return self.replicates.std(ddof=1).rename("std_error")
+        return self.replicates.std(ddof=1).rename("se")
 
     @property
     def bias(self) -> pd.Series[Any]:
@@ -106,7 +103,7 @@ class Bootstrap:
 
     def summary(self, level: float = 0.95) -> pd.DataFrame:
         """Estimate, bias, standard error and percentile interval of each statistic."""
-        table = pd.DataFrame({"estimate": self.estimates, "bias": self.bias, "std_error": self.se})
+        table = pd.DataFrame({"estimate": self.estimates, "bias": self.bias, "se": self.se})
         return table.join(self.confint(level))
 
     def confint(self, level: float = 0.95, type: IntervalType = "percentile") -> pd.DataFrame:
@@ -124,8 +121,8 @@ class Bootstrap:
         Returns
         -------
         DataFrame
-            A row a statistic, columns named by probabilities; replicates that are NaN are
-            left out, column by column.
+            A row a statistic, columns ``lower`` and ``upper``; replicates that are NaN are
+            left out, statistic by statistic.
         """
         check_level(level)
         if type not in _TYPES:
@@ -138,9 +135,8 @@ class Bootstrap:
             t0 = float(self.estimates[name])
             t = self.replicates[name].dropna().to_numpy()
             rows.append(_interval(t0, t, low, type))
-        columns = [tail(low), tail(1.0 - low)]
         index = pd.Index(self.estimates.index, name="parameter")
-        return pd.DataFrame(np.reshape(rows, (-1, 2)), index, columns)
+        return pd.DataFrame(np.reshape(rows, (-1, 2)), index, ["lower", "upper"])
 
     def __len__(self) -> int:
         return len(self.replicates)
@@ -187,7 +183,6 @@ def bootstrap_fit(
     progressbar: bool,
 ) -> Bootstrap:
     """Bootstrap a REML or ML fit; see ``PointFit.bootstrap``."""
-    refuse_residual_structure(fit.design, "the bootstrap", 'confint(method="wald")')
     _check(fit, n, kind, factor)
     top = None
     if kind == "cluster":
@@ -195,7 +190,7 @@ def bootstrap_fit(
         if choice:
             _say_which(top, "kind='cluster', factor=...")
     own = parameters(fit.estimate, fit.design) if statistic is None else _labelled(statistic(fit))
-    tasks = _seeds(random_seed, n)
+    lots = seeded_lots(random_seed, n)
     if top is not None:
         work = partial(_cluster, fit, make_fit, top, statistic)
     elif statistic is None:
@@ -204,7 +199,8 @@ def bootstrap_fit(
         )
     else:
         work = partial(_statistics, fit, kind, statistic)
-    found = [r for part in _run(work, tasks, n, cores, progressbar) for r in part]
+    parts = run_lots(work, lots, cores, progressbar, "bootstrap")
+    found = [r for part in parts for r in part]
     rows = [np.broadcast_to(values, len(own)) for values, _ in found]
     replicates = pd.DataFrame(np.array(rows), columns=own.index)
     status = pd.Series([s.name for _, s in found], name="status")
@@ -219,9 +215,10 @@ def bootstrap_fit(
 
 
 def parameters(estimate: Estimate, design: Design) -> pd.Series[Any]:
-    """Fixed effects, SDs, correlations and sigma of an estimate."""
-    names = [*design.fixed_names, *estimate.variance_names]
-    return pd.Series(np.concatenate([estimate.beta, estimate.variance_values]), names)
+    """Fixed effects, SDs, correlations, sigma and a residual structure's parameters."""
+    names = [*design.fixed_names, *estimate.variance_names, *estimate.residual_names]
+    values = [estimate.beta, estimate.variance_values, estimate.residual_values]
+    return pd.Series(np.concatenate(values), names)
 
 
 def _check(fit: Refittable, n: int, kind: str, factor: str | None) -> None:
@@ -262,57 +259,20 @@ def _labelled(value: Any) -> pd.Series[Any]:
 type _Found = list[tuple[FloatArray, FitStatus]]
 
 
-def _seeds(random_seed: int | None, n: int) -> list[tuple[np.random.SeedSequence, int]]:
-    sizes = [min(_AT_ONCE, n - first) for first in range(0, n, _AT_ONCE)]
-    return list(zip(np.random.SeedSequence(random_seed).spawn(len(sizes)), sizes, strict=True))
-
-
-def _run(
-    work: Callable[[np.random.SeedSequence, int], _Found],
-    tasks: Sequence[tuple[np.random.SeedSequence, int]],
-    n: int,
-    cores: int | None,
-    progressbar: bool,
-) -> list[_Found]:
-    """Do the tasks, in processes where several cores are wanted, in their order."""
-    cores = (os.cpu_count() or 1) if cores is None else cores
-    if cores < 1:
-        raise ArgumentError(f"cores={cores!r} is not a number of processes.", fix="cores=1")
-    results: Iterable[_Found]
-    if cores == 1 or len(tasks) == 1:
-        results = (work(*task) for task in tasks)
-    else:
-        from joblib import Parallel, delayed
-
-        parallel = Parallel(n_jobs=min(cores, len(tasks)), return_as="generator")
-        results = parallel(delayed(work)(*task) for task in tasks)
-    if not progressbar:
-        return list(results)
-    from rich.progress import Progress
-
-    done = []
-    with Progress(transient=True) as bar:
-        line = bar.add_task("bootstrap", total=n)
-        for result in results:
-            done.append(result)
-            bar.advance(line, len(result))
-    return done
-
-
 def _drawn(
     design: Design, estimate: Estimate, kind: Kind, seed: np.random.SeedSequence, n: int
 ) -> FloatArray:
     rng = np.random.default_rng(seed)
     if kind == "residual":
         return residual_responses(design, estimate, n, rng)
-    return simulate_estimate(training_rows(design), estimate, n, rng, use_re=False)
+    return simulated_responses(design, estimate, n, rng)
 
 
 def _responses(
     design: Design,
     estimate: Estimate,
     kind: Kind,
-    refit: Refitter,
+    refit: Refitter | StructuredRefitter,
     seed: np.random.SeedSequence,
     n: int,
 ) -> _Found:
@@ -371,6 +331,7 @@ def _cluster(
         def make(design: Design = design, definition: Any = definition) -> Any:
             if len(independent_columns(design.X[design.used])) < design.p:
                 raise np.linalg.LinAlgError("a fixed column is determined by others")
+            check_residual_rows(design)
             return make_fit(design, fit_point(design, fit.estimate.method, None), definition)
 
         out.append(_of_fit(make, statistic or all_parameters))

@@ -23,8 +23,7 @@ class Tabulated(Protocol):
 def wald_limits(fit: Tabulated, level: float) -> pd.DataFrame:
     """The limits of the tables of fixed effects and variances, a row a parameter."""
     tables = [fit.to_frame("fixed", level), fit.to_frame("variance", level)]
-    ends = list(tables[0].columns[-2:])
-    both = pd.concat([t[["parameter", *ends]] for t in tables], ignore_index=True)
+    both = pd.concat([t[["parameter", "lower", "upper"]] for t in tables], ignore_index=True)
     return both.set_index("parameter").astype(float)
 
 

@@ -23,9 +23,10 @@ from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
 from bayeslmm.errors import ArgumentError, Place, check_level, suggest
 from bayeslmm.inference.contrasts import estimate_contrasts
-from bayeslmm.inference.draws import beta_draws, describe_draws
+from bayeslmm.inference.draws import beta_draws
 from bayeslmm.inference.marginal_means import t_words
 from bayeslmm.inference.printed import PrintedTable
+from bayeslmm.results.posterior import describe_draws
 
 Relation = Literal[">", "<", "="]
 
@@ -131,7 +132,7 @@ def _tests(
 
 
 def _probabilities(draws: FloatArray, relations: list[Relation], level: float) -> pd.DataFrame:
-    table = describe_draws(draws, level).drop(columns="prob_positive")
+    table = describe_draws(draws, level)
     shares = {
         ">": (draws > 0).mean(0),
         "<": (draws < 0).mean(0),

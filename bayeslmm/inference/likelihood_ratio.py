@@ -10,7 +10,6 @@ from scipy.special import chdtrc
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.design.residual import refuse_residual_structure
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.errors import ArgumentError
 from bayeslmm.inference.boundary import mixture_pvalue, random_difference
@@ -88,7 +87,6 @@ def likelihood_ratio(
     plain = float(chdtrc(df, statistic))
     if simulate == 0:
         return LikelihoodRatio(statistic, df, plain, mixture)
-    refuse_residual_structure(large.design, "simulate=", "the chi-square and mixture p-values")
     rng = np.random.default_rng() if rng is None else rng
     exact = _is_only_variance(small.design, large.design)
     if exact:
@@ -112,7 +110,7 @@ def _check_simulate(simulate: Any) -> None:
 
 def _is_only_variance(small: Design, large: Design) -> bool:
     """Whether the larger model has one variance, the smaller none, and nothing else differs."""
-    one = [f.n_columns for f in large.factors] == [1]
+    one = [f.n_columns for f in large.factors] == [1] and large.residual is None
     return not small.factors and one and small.p == large.p
 
 

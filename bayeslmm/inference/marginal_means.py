@@ -23,7 +23,8 @@ from bayeslmm.inference.adjust import (
 )
 from bayeslmm.inference.contrast_sets import ContrastMethod, contrast_set
 from bayeslmm.inference.contrasts import Contrasts, estimate_contrasts
-from bayeslmm.inference.draws import beta_draws, describe_draws
+from bayeslmm.inference.degrees_of_freedom import is_ordinary
+from bayeslmm.inference.draws import beta_draws, describe_with_sign
 from bayeslmm.inference.printed import PrintedTable
 from bayeslmm.inference.reference_grid import (
     LinearFunctions,
@@ -207,7 +208,7 @@ class PosteriorMeans(MarginalMeans):
             )
 
     def _contrasted(self, C: FloatArray, adjust: Adjust, n_means: int) -> pd.DataFrame:
-        return describe_draws(_determined(self.draws @ C.T, C @ self.undetermined), self.level)
+        return describe_with_sign(_determined(self.draws @ C.T, C @ self.undetermined), self.level)
 
     def _contrast_caption(self, adjust: Adjust) -> str:
         return (
@@ -281,7 +282,7 @@ def means_over(
             "probability above zero."
         )
         return PosteriorMeans(
-            keys.join(describe_draws(draws, level)),
+            keys.join(describe_with_sign(draws, level)),
             caption,
             draws=draws,
             undetermined=functions.undetermined,
@@ -311,7 +312,7 @@ def estimates(functions: LinearFunctions, estimator: Estimator) -> pd.DataFrame:
 
 def t_words(fit: Any) -> str:
     """The reference distribution of single contrasts of a point fit, in words."""
-    if fit.df_method != "normal" and not fit.design.factors:
+    if fit.df_method != "normal" and is_ordinary(fit.design):
         return "t with n - p degrees of freedom"
     return _REFERENCES[fit.df_method]
 

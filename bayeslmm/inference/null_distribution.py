@@ -9,7 +9,7 @@ from bayeslmm.design import Design
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.errors import ArgumentError
 from bayeslmm.fitting import refitter
-from bayeslmm.prediction import simulate_estimate, training_rows
+from bayeslmm.inference.resampling import simulated_responses
 
 # The ratio of variances is sought on a grid of logarithms, in units in which the largest
 # eigenvalue is one, from where it does nothing to where it does all it can.
@@ -95,10 +95,10 @@ def bootstrap_statistics(
         One a draw, less those of searches that failed.
     """
     lower, upper = refitter(small, small_estimate), refitter(large, large_estimate)
-    rows, found = training_rows(small), []
+    found = []
     for first in range(0, draws, _CHUNK):
         size = min(_CHUNK, draws - first)
-        Y = simulate_estimate(rows, small_estimate, size, rng, use_re=False)
+        Y = simulated_responses(small, small_estimate, size, rng)
         found.append(2.0 * (upper.fit(Y).loglik - lower.fit(Y).loglik))
     statistics = np.concatenate(found)
     statistics = np.maximum(statistics[np.isfinite(statistics)], 0.0)

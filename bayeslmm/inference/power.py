@@ -13,26 +13,23 @@ from scipy.special import chdtrc
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.design.rank import independent_columns
-from bayeslmm.design.residual import refuse_residual_structure
+from bayeslmm.design.residual import with_residual_values
 from bayeslmm.engine.estimate import Estimate
-from bayeslmm.errors import ArgumentError, BayeslmmError, DataWarning, suggest, warn
+from bayeslmm.errors import ArgumentError, BayeslmmError, DataWarning, warn
 from bayeslmm.fitting import refitter
 from bayeslmm.inference.contrasts import joint_test
 from bayeslmm.inference.degrees_of_freedom import fixed_covariance
+from bayeslmm.inference.lots import run_lots, seeded_lots
+from bayeslmm.inference.power_sizes import Setting, power_settings, tested_columns
 from bayeslmm.inference.profile import refuse_map
-from bayeslmm.inference.resampling import copied_levels
+from bayeslmm.inference.resampling import simulated_responses
 from bayeslmm.outcomes import FitStatus
-from bayeslmm.prediction.rows import training_rows
-from bayeslmm.prediction.simulate import simulate_estimate
 
 if TYPE_CHECKING:
     from bayeslmm.engine.gaussian.fixed_covariance import FixedCovariance
 
 PowerTest = Literal["wald", "lrt"]
 Sizes = float | Sequence[float] | Sequence[Sequence[float]] | Mapping[str, int | Sequence[int]]
-# Responses simulated at once; each lot has its own seed.
-_AT_ONCE = 50
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,6 +85,7 @@ def power(
     progressbar: bool = True,
     *,
     value: float | Sequence[float] | None = None,
+    cores: int | None = 1,
 ) -> Power:
     """Power of the test of a fixed effect, by simulation.
 
@@ -123,6 +121,8 @@ def power(
     value : float or sequence of float, optional
         The coefficient, or a value for each of several, while numbers of levels change; the
         estimate by default.
+    cores : int, optional
+        Processes side by side; None takes all. The table is the same for any number.
 
     Returns
     -------
@@ -133,7 +133,8 @@ def power(
     ------
     ArgumentError
         No such coefficient or factor, sizes that are none, a posterior, MAP or non-Gaussian
-        fit, a residual structure, or levels too few for the fixed effects.
+        fit, a residual structure whose blocks levels would cut, levels too few for the fixed
+        effects, or less than one core.
 
     Warns
     -----
@@ -163,26 +164,18 @@ def power(
     >>> found.table["size"].tolist()
     [0.0, 5.0]
     """
-    from rich.progress import Progress
-
     fit = _point_fit(model_or_fit)
     _check(n_sim, level, test)
-    at = _columns(fit.design, effect)
-    along, settings = _settings(fit.design, fit.estimate, at, sizes, value)
-    p_values = _lrt if test == "lrt" else partial(_wald, fit.df_method)
-    seeds = np.random.SeedSequence(random_seed).spawn(-(-n_sim // _AT_ONCE))
-    lots = [min(_AT_ONCE, n_sim - first) for first in range(0, n_sim, _AT_ONCE)]
-    rows = []
-    with Progress(transient=True, disable=not progressbar) as bar:
-        line = bar.add_task("power", total=n_sim * len(settings))
-        for s in settings:
-            parts = []
-            for seed, lot in zip(seeds, lots, strict=True):
-                rng = np.random.default_rng(seed)
-                Y = simulate_estimate(training_rows(s.design), s.estimate, lot, rng, use_re=False)
-                parts.append(p_values(s.design, s.estimate, at, Y))
-                bar.advance(line, lot)
-            rows.append({"size": s.size} | _share(parts, level))
+    at = tested_columns(fit.design, effect)
+    along, settings = power_settings(fit.design, fit.estimate, at, sizes, value)
+    work = partial(_simulated_tests, at, test, fit.df_method)
+    lots = [(s, *lot) for s in settings for lot in seeded_lots(random_seed, n_sim)]
+    parts = run_lots(work, lots, cores, progressbar, "power")
+    each = len(parts) // len(settings)
+    rows = [
+        {"size": s.size} | _share(parts[k * each : (k + 1) * each], level)
+        for k, s in enumerate(settings)
+    ]
     table = pd.DataFrame(rows)
     if failed := int(table["failed"].sum()):
         warn(
@@ -191,14 +184,6 @@ def power(
         )
     names = tuple(fit.design.fixed_names[i] for i in at)
     return Power(table, names, along, test, fit.df_method, float(level))
-
-
-class _Setting(NamedTuple):
-    """A size, with the rows and the parameters that responses are simulated from."""
-
-    size: Any
-    design: Design
-    estimate: Estimate
 
 
 class _Tests(NamedTuple):
@@ -218,7 +203,6 @@ def _point_fit(given: Any) -> Any:
             fix='power(model.fit("REML"), ...)',
         )
     refuse_map(given.estimate, "power")
-    refuse_residual_structure(given.design, "power")
     return given
 
 
@@ -229,103 +213,6 @@ def _check(n_sim: int, level: float, test: str) -> None:
         raise ArgumentError(f"level={level!r} is not the level of a test.", fix="level=0.05")
     if test not in ("wald", "lrt"):
         raise ArgumentError(f"test={test!r} is not known.", fix='one of "wald", "lrt"')
-
-
-def _columns(design: Design, effect: str | Sequence[str]) -> list[int]:
-    """Columns of the fixed part that names of coefficients or terms stand for."""
-    names, at = list(design.fixed_names), []
-    for name in [effect] if isinstance(effect, str) else list(effect):
-        if name in names:
-            at.append(names.index(name))
-        elif name in design.fixed_terms:
-            at += design.fixed_terms[name]
-        else:
-            close = suggest(name, names)
-            raise ArgumentError(
-                f"{name!r} is not a fixed effect of the model.",
-                found=", ".join(names) or "no fixed effects",
-                fix=f"did you mean {close!r}?" if close else "one of fit.fe_params",
-            )
-    if not at:
-        raise ArgumentError("effect= names no fixed effect.", fix=f"one of {', '.join(names)}")
-    return list(dict.fromkeys(at))
-
-
-def _settings(
-    design: Design, estimate: Estimate, at: list[int], sizes: Any, value: Any
-) -> tuple[str | None, list[_Setting]]:
-    if isinstance(sizes, Mapping):
-        if value is not None:
-            (estimate,) = _with_values(design, estimate, at, [value], "value")
-        return _along(design, estimate, sizes)
-    if value is not None:
-        raise ArgumentError(
-            "value= is for sizes that are numbers of levels.",
-            fix='sizes={"factor": [10, 20]}, or the value in sizes=',
-        )
-    if sizes is None:
-        sizes = [estimate.beta[at]]
-    out = []
-    for moved in _with_values(design, estimate, at, sizes, "sizes"):
-        row = moved.beta[at].tolist()
-        out.append(_Setting(row[0] if len(at) == 1 else tuple(row), design, moved))
-    return None, out
-
-
-def _with_values(
-    design: Design, estimate: Estimate, at: list[int], given: Any, argument: str
-) -> list[Estimate]:
-    """The estimate with each size in place of its coefficients."""
-    try:
-        values = np.atleast_1d(np.asarray(given, dtype=float))
-    except (TypeError, ValueError):
-        values = np.empty(0)
-    if len(at) == 1:
-        values = values.reshape(-1, 1)
-    right = values.ndim == 2 and values.shape[1] == len(at) and len(values)
-    if not right or not np.isfinite(values).all():
-        one = "5" if len(at) == 1 else repr([1.0] * len(at))
-        raise ArgumentError(
-            f"{argument}= is not made of values of {', '.join(design.fixed_names[i] for i in at)}.",
-            found=repr(given),
-            fix=f"sizes=[{one}, ...]" if argument == "sizes" else f"value={one}",
-        )
-    out = []
-    for row in values:
-        beta = estimate.beta.copy()
-        beta[at] = row
-        out.append(replace(estimate, beta=beta))
-    return out
-
-
-def _along(
-    design: Design, estimate: Estimate, sizes: Mapping[str, Any]
-) -> tuple[str, list[_Setting]]:
-    """Designs with other numbers of levels of one factor."""
-    known = {f.name: f for f in design.factors}
-    if len(sizes) != 1 or next(iter(sizes)) not in known:
-        raise ArgumentError(
-            "sizes= as a mapping has one grouping factor of the model.",
-            found=", ".join(map(str, sizes)) or "nothing",
-            fix=f"one of {', '.join(known)}" if known else "sizes=[...] of the coefficient",
-        )
-    (name, numbers), out = next(iter(sizes.items())), []
-    factor = known[name]
-    for J in np.atleast_1d(np.asarray(numbers)).tolist():
-        if isinstance(J, bool) or not isinstance(J, int) or J < 2:
-            raise ArgumentError(
-                f"{J!r} is not a number of levels of `{name}`.", fix=f'sizes={{"{name}": [10, 20]}}'
-            )
-        extended, _, _ = copied_levels(design, factor, np.arange(J) % factor.n_levels)
-        enough = extended.n_effective > extended.p
-        if not enough or len(independent_columns(extended.X[extended.used])) < extended.p:
-            raise ArgumentError(
-                f"{J} levels of `{name}` do not determine the fixed effects.",
-                found=", ".join(design.fixed_names),
-                fix=f"more levels; the data have {factor.n_levels}",
-            )
-        out.append(_Setting(J, extended, estimate))
-    return name, out
 
 
 @dataclass(eq=False)
@@ -341,6 +228,22 @@ class _Refit:
         return fixed_covariance(self.design, self.estimate, self.df_method)
 
 
+def _simulated_tests(
+    at: list[int],
+    test: PowerTest,
+    df_method: str,
+    setting: Setting,
+    seed: np.random.SeedSequence,
+    n: int,
+) -> _Tests:
+    """Tests of n responses simulated at a size."""
+    design, estimate, rng = setting.design, setting.estimate, np.random.default_rng(seed)
+    Y = simulated_responses(design, estimate, n, rng)
+    if test == "lrt":
+        return _lrt(design, estimate, at, Y)
+    return _wald(df_method, design, estimate, at, Y)
+
+
 def _wald(
     df_method: str, design: Design, estimate: Estimate, at: list[int], Y: FloatArray
 ) -> _Tests:
@@ -352,7 +255,8 @@ def _wald(
             found = refit.estimate(y)
             if found.status is FitStatus.FAILED:
                 continue
-            p[i] = joint_test(_Refit(replace(design, y=y), found, df_method), L).p
+            own = with_residual_values(replace(design, y=y), found.residual_values)
+            p[i] = joint_test(_Refit(own, found, df_method), L).p
         except (BayeslmmError, np.linalg.LinAlgError):
             continue
         singular += found.status is FitStatus.SINGULAR and not np.isnan(p[i])

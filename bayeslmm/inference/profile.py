@@ -12,11 +12,9 @@ from scipy.special import ndtri
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.design.residual import refuse_residual_structure
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.errors import ArgumentError, ConvergenceWarning, check_level, suggest, warn
 from bayeslmm.fitting import fit_point
-from bayeslmm.results.tables import tail
 
 if TYPE_CHECKING:
     from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
@@ -88,7 +86,7 @@ class Profile:
         for name in self.limits.index:
             part = self.frame[self.frame["parameter"] == name]
             rows.append([self._limit(part, name, side, cutoff) for side in (-1, 1)])
-        return _limits(rows, list(self.limits.index), level)
+        return _limits(rows, list(self.limits.index))
 
     def _limit(self, part: pd.DataFrame, name: str, side: int, cutoff: float) -> float:
         value, zeta = part["value"].to_numpy(), part["zeta"].to_numpy()
@@ -147,7 +145,6 @@ def profile_fit(
     from bayeslmm.engine.gaussian.profile import parameter_names, profile_likelihood
 
     check_level(level)
-    refuse_residual_structure(design, "the profile", 'confint(method="wald")')
     refuse_map(estimate, "profile")
     names = parameter_names(design, estimate.variance_names)
     wanted = chosen(names, design.p, which)
@@ -161,7 +158,7 @@ def profile_fit(
         columns=["parameter", "value", "zeta", "slope"],
     )
     at = pd.Series([c.estimate for c in curves], [c.name for c in curves], name="estimate")
-    limits = _limits([c.interval for c in curves], list(at.index), level)
+    limits = _limits([c.interval for c in curves], list(at.index))
     return Profile(frame, at, -2.0 * ml.loglik, level, limits)
 
 
@@ -205,11 +202,10 @@ def _cutoff(level: float) -> float:
     return -float(ndtri((1.0 - level) / 2.0))
 
 
-def _limits(rows: Sequence[Sequence[float]], names: list[str], level: float) -> pd.DataFrame:
-    low = (1.0 - level) / 2.0
+def _limits(rows: Sequence[Sequence[float]], names: list[str]) -> pd.DataFrame:
     array: FloatArray = np.array(rows, dtype=float).reshape(-1, 2)
     index = pd.Index(names, name="parameter")
-    return pd.DataFrame(array, index, [tail(low), tail(1.0 - low)])
+    return pd.DataFrame(array, index, ["lower", "upper"])
 
 
 def _watch(progressbar: bool) -> Callable[[Sequence[int]], Sequence[int]] | None:

@@ -19,8 +19,9 @@ from bayeslmm.design.columns import level_codes
 from bayeslmm.design.residual import refuse_residual_structure
 from bayeslmm.errors import ArgumentError, check_level, suggest
 from bayeslmm.families import Family
-from bayeslmm.inference.draws import beta_draws, describe_draws
+from bayeslmm.inference.draws import beta_draws
 from bayeslmm.inference.printed import PrintedTable
+from bayeslmm.results.posterior import covariance_draws, describe_draws, draws_of, residual_draws
 
 ALL = "all factors"
 
@@ -70,8 +71,6 @@ def parameters(fit: Any) -> Parameters:
         e = fit.estimate
         covariances = tuple(c[None] for c in e.covariances)
         return Parameters(covariances, np.array([e.sigma**2]), True, e.residual_values[None])
-    from bayeslmm.results.posterior import covariance_draws, draws_of, residual_draws
-
     family = design.family
     if family.has_scale and family.link.name == "identity":
         residual = draws_of(fit.datatree, "sigma") ** 2
@@ -318,7 +317,7 @@ def _described(
     columns = np.array(values).T
     if given.is_point:
         return pd.DataFrame({name: columns[0]})
-    return describe_draws(columns, level).drop(columns="prob_positive")
+    return describe_draws(columns, level)
 
 
 def _chosen_factors(design: Design, by: str | None) -> list[str]:

@@ -46,7 +46,6 @@ def plot_caterpillar(fit: DrawableFit, factor: str | None = None, *, level: floa
     table = fit.to_frame("random", level)
     table = table[table["factor"] == f.name]
     centre = "mean" if is_posterior(fit) else "estimate"
-    low, high = table.columns[-2:]
     labelled = f.n_levels <= _MOST_LABELS
     height = 1.3 + (0.19 * f.n_levels if labelled else 5.0)
     figure, axes = panels(f.n_columns, 3, (4.2, height))
@@ -54,9 +53,8 @@ def plot_caterpillar(fit: DrawableFit, factor: str | None = None, *, level: floa
         part = table[table["term"] == term].sort_values(centre)
         y, x = np.arange(len(part)), part[centre].to_numpy()
         ax.axvline(0.0, color=GREY, linewidth=0.8, zorder=0)
-        ax.hlines(
-            y, part[low], part[high], color=BLUE, linewidth=1.0, alpha=0.7 if labelled else 0.1
-        )
+        alpha = 0.7 if labelled else 0.1
+        ax.hlines(y, part["lower"], part["upper"], color=BLUE, linewidth=1.0, alpha=alpha)
         ax.plot(x, y, "o", color=BLUE, markersize=4 if labelled else 1)
         if labelled:
             ax.set_yticks(y, [str(v) for v in part["level"]])

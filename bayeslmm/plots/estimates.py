@@ -63,9 +63,7 @@ def plot_estimates(comparison: DrawableComparison) -> Figure:
 def _draw(ax: Axes, at: pd.Series[float], y: int, colour: str, kind: str, level: float) -> None:
     if "estimate" in at.index:
         z = -float(ndtri((1.0 - level) / 2.0))
-        ends = np.array(
-            [at["estimate"] - z * at["std_error"], at["estimate"] + z * at["std_error"]]
-        )
+        ends = np.array([at["estimate"] - z * at["se"], at["estimate"] + z * at["se"]])
         ends = np.clip(ends, *_BOUNDS.get(kind, (-np.inf, np.inf)))
         ax.plot(at["estimate"], y, "o", color=colour, markersize=5, clip_on=False, zorder=3)
     else:

@@ -17,6 +17,7 @@ from bayeslmm.comparison.tables import (
 from bayeslmm.design import Factor
 from bayeslmm.design.residual import residual_spread
 from bayeslmm.errors import check_level
+from bayeslmm.inference.degrees_of_freedom import is_ordinary
 from bayeslmm.outcomes import FitStatus
 from bayeslmm.reporting.sections import Section, Summary, aliased_lines, size_lines
 
@@ -152,27 +153,26 @@ def _fixed(fit: PointLike, level: float) -> Section:
     table = fit.to_frame("fixed", level)
     if table.empty:
         return Section("Fixed effects: none")
-    low, high = table.columns[-2:]
     normal = fit.df_method == "normal"
     tests = ("z value", "Pr(>|z|)") if normal else ("df", "t value", "Pr(>|t|)")
     heads = ("Estimate", "Std. Error", *tests, *tail_labels(level))
     # as in R, the smallest standard error decides the decimals of estimates
-    places = decimals(table["std_error"])
+    places = decimals(table["se"])
     rows = tuple(
         (
             str(r["parameter"]),
             number(r["estimate"], places),
-            number(r["std_error"], places),
+            number(r["se"], places),
             *(() if normal else (_df(r["df"]),)),
-            f"{r['t_value']:.3f}",
-            p_value(float(r["p_value"])),
-            number(r[low], places),
-            number(r[high], places),
+            f"{r['t']:.3f}",
+            p_value(float(r["p"])),
+            number(r["lower"], places),
+            number(r["upper"], places),
         )
         for r in table.to_dict("records")
     )
     note = f"p-values and {percent(level)} intervals by {_REFERENCES[fit.df_method]}"
-    if not fit.design.factors and not normal:
+    if is_ordinary(fit.design) and not normal:
         note = f"p-values and {percent(level)} intervals by t with n - p degrees of freedom"
     lines = (f'{note} (df_method "{fit.df_method}")', *aliased_lines(fit.design))
     return Section("Fixed effects:", Table(("", *heads), rows), lines)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bayeslmm.arrays import FloatArray
 from bayeslmm.design import Design
-from bayeslmm.results.tables import tail, variance_keys
+from bayeslmm.results.tables import variance_keys
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,24 +66,27 @@ def covariance_draws(design: Design, datatree: xr.DataTree) -> list[FloatArray]:
     return out
 
 
-def summarise(draws: dict[str, FloatArray], level: float) -> pd.DataFrame:
-    """Mean, SD, median and equal-tailed interval of each parameter's draws."""
+def describe_draws(draws: FloatArray, level: float) -> pd.DataFrame:
+    """Mean, SD, median and equal-tailed interval of each column of draws, shape (S, k)."""
     low = (1.0 - level) / 2.0
-    rows: list[dict[Any, Any]] = []
-    for name, values in draws.items():
-        q = np.quantile(values, [low, 0.5, 1.0 - low])
-        rows.append(
-            {
-                "parameter": name,
-                "mean": values.mean(),
-                "posterior_sd": values.std(ddof=1),
-                "median": q[1],
-                tail(low): q[0],
-                tail(1.0 - low): q[2],
-            }
-        )
-    columns: list[Any] = ["parameter", *_statistics(level)]
-    return pd.DataFrame(rows, columns=columns)
+    q = np.quantile(draws, [low, 0.5, 1.0 - low], axis=0)
+    return pd.DataFrame(
+        {
+            "mean": draws.mean(axis=0),
+            "posterior_sd": draws.std(axis=0, ddof=1),
+            "median": q[1],
+            "lower": q[0],
+            "upper": q[2],
+        }
+    )
+
+
+def summarise(draws: dict[str, FloatArray], level: float) -> pd.DataFrame:
+    """The draws of each parameter described: a row a parameter."""
+    columns = np.array(list(draws.values())).T if draws else np.empty((2, 0))
+    table = describe_draws(columns, level)
+    table.insert(0, "parameter", pd.Series(list(draws), dtype=object))
+    return table
 
 
 def variance_summary(design: Design, draws: dict[str, FloatArray], level: float) -> pd.DataFrame:
@@ -93,32 +96,16 @@ def variance_summary(design: Design, draws: dict[str, FloatArray], level: float)
     return keys.join(values.drop(columns="parameter"))
 
 
-def _statistics(level: float) -> list[Any]:
-    """Columns of every table of draws; ends of the interval by their probabilities."""
-    low = (1.0 - level) / 2.0
-    return ["mean", "posterior_sd", "median", tail(low), tail(1.0 - low)]
-
-
 def random_summary(design: Design, b: list[FloatArray], level: float) -> pd.DataFrame:
     """Every random effect: factor, level, term, mean, SD, median, equal-tailed interval."""
-    low = (1.0 - level) / 2.0
     frames = []
     for f, draws in zip(design.factors, b, strict=True):
-        q = np.quantile(draws, [low, 0.5, 1.0 - low], axis=0)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "factor": f.name,
-                    "level": np.repeat(f.levels.to_numpy(dtype=object), f.n_columns),
-                    "term": np.tile(np.array(f.column_names, dtype=object), f.n_levels),
-                    "mean": draws.mean(axis=0).ravel(),
-                    "posterior_sd": draws.std(axis=0, ddof=1).ravel(),
-                    "median": q[1].ravel(),
-                    tail(low): q[0].ravel(),
-                    tail(1.0 - low): q[2].ravel(),
-                }
-            )
-        )
+        table = describe_draws(draws.reshape(len(draws), -1), level)
+        table.insert(0, "factor", f.name)
+        table.insert(1, "level", np.repeat(f.levels.to_numpy(dtype=object), f.n_columns))
+        table.insert(2, "term", np.tile(np.array(f.column_names, dtype=object), f.n_levels))
+        frames.append(table)
     if not frames:
-        return pd.DataFrame(columns=["factor", "level", "term", *_statistics(level)])
+        statistics = describe_draws(np.empty((2, 0)), level)
+        return pd.DataFrame(columns=["factor", "level", "term", *statistics])
     return pd.concat(frames, ignore_index=True)

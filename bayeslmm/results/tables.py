@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,20 +14,14 @@ from bayeslmm.design import Design
 from bayeslmm.engine.estimate import Estimate
 from bayeslmm.engine.gaussian.variances import correlated_pairs
 
+if TYPE_CHECKING:
+    from bayeslmm.engine.gaussian.residual_uncertainty import ResidualUncertainty
+
 
 def wald_interval(estimate: pd.Series[Any], se: pd.Series[Any], level: float) -> pd.DataFrame:
-    """Estimate plus and minus a normal quantile times its standard error.
-
-    Columns are named by their probabilities, ``0.025`` and ``0.975`` for 95 %.
-    """
-    low = (1.0 - level) / 2.0
-    z = -float(ndtri(low))
-    return pd.DataFrame({tail(low): estimate - z * se, tail(1.0 - low): estimate + z * se})
-
-
-def tail(probability: float) -> float:
-    """A column label for a quantile: ``0.025``, free of rounding noise."""
-    return round(probability, 10)
+    """Estimate plus and minus a normal quantile times its standard error."""
+    half = -float(ndtri((1.0 - level) / 2.0)) * se
+    return pd.DataFrame({"lower": estimate - half, "upper": estimate + half})
 
 
 def t_pvalues(t: FloatArray, df: FloatArray) -> FloatArray:
@@ -46,24 +40,24 @@ def fixed_table(
     design: Design, beta: FloatArray, se: FloatArray, df: FloatArray, level: float
 ) -> pd.DataFrame:
     """Fixed effects: estimate, SE, df, t, p and interval; df of infinity is the normal."""
-    low, half = (1.0 - level) / 2.0, t_quantile(df, level) * se
+    half = t_quantile(df, level) * se
     with np.errstate(divide="ignore", invalid="ignore"):
         t = beta / se
-    columns: dict[Any, Any] = {
+    columns = {
         "parameter": list(design.fixed_names),
         "estimate": beta,
-        "std_error": se,
+        "se": se,
         "df": df,
-        "t_value": t,
-        "p_value": t_pvalues(t, df),
-        tail(low): beta - half,
-        tail(1.0 - low): beta + half,
+        "t": t,
+        "p": t_pvalues(t, df),
+        "lower": beta - half,
+        "upper": beta + half,
     }
     return pd.DataFrame(columns)
 
 
 def variance_keys(design: Design) -> pd.DataFrame:
-    """Where each SD, correlation and parameter of the family belongs, and its name.
+    """Where each SD, correlation, parameter of family and residual structure belongs; its name.
 
     Columns ``factor``, ``term``, ``term2`` (of a correlation) and ``parameter``, the same
     for point estimates and posteriors.
@@ -77,29 +71,52 @@ def variance_keys(design: Design) -> pd.DataFrame:
         ]
     for name in design.family.auxiliary:
         rows.append(("Residual" if name == "sigma" else "Family", "", None, name))
+    if (r := design.residual) is not None:
+        levels = [""] if r.structure.correlated else r.levels[1:]
+        rows += [("Residual", level, None, k) for level, k in zip(levels, r.names, strict=True)]
     return pd.DataFrame(rows, columns=["factor", "term", "term2", "parameter"])
 
 
 def varcorr_table(
-    design: Design, e: Estimate, variance_cov: FloatArray, level: float = 0.95
+    design: Design,
+    e: Estimate,
+    variance_cov: FloatArray,
+    level: float = 0.95,
+    structure: ResidualUncertainty | None = None,
 ) -> pd.DataFrame:
     """Variance components: SD, variance or covariance, correlation, errors, intervals.
 
     Standard errors come from the observed information; those of variances by the
     delta method. NaN marks a component on the boundary, where none exists. Intervals
     are those of the SD or correlation, by the standard normal.
+
+    The correlation of a residual structure is a ``corr``; its ratios of SDs have columns
+    ``ratio`` and ``ratio_se`` of their own. Their intervals are normal on the scale of
+    Fisher's z, or of logarithms.
     """
     table = variance_keys(design)
-    names = list(e.variance_names)
-    value = table["parameter"].map(dict(zip(names, e.variance_values, strict=True)))
+    names = [*e.variance_names, *e.residual_names]
+    values = np.concatenate([e.variance_values, e.residual_values])
     errors = np.sqrt(np.diag(variance_cov))
+    if structure is not None:
+        errors = np.concatenate([errors, np.sqrt(np.diag(structure.cov))])
+    value = table["parameter"].map(dict(zip(names, values, strict=True)))
     error = table["parameter"].map(dict(zip(names, errors, strict=True)))
-    is_sd = table["term2"].isna()
-    table["variance"] = _covariances(design, e)
+    of_residuals = table["parameter"].isin(e.residual_names)
+    ratios = design.residual is not None and not design.residual.structure.correlated
+    is_ratio = of_residuals & ratios
+    is_corr = table["term2"].notna() | (of_residuals & ~is_ratio)
+    is_sd = ~is_corr & ~is_ratio
+    table["variance"] = [*_covariances(design, e), *[np.nan] * len(e.residual_names)]
     table["variance_se"] = (2.0 * value * error).where(is_sd)
     table["sd"], table["sd_se"] = value.where(is_sd), error.where(is_sd)
-    table["corr"], table["corr_se"] = value.mask(is_sd), error.mask(is_sd)
-    return table.join(wald_interval(value, error, level))
+    table["corr"], table["corr_se"] = value.where(is_corr), error.where(is_corr)
+    if is_ratio.any():
+        table["ratio"], table["ratio_se"] = value.where(is_ratio), error.where(is_ratio)
+    limits = wald_interval(value, error, level)
+    if structure is not None:
+        limits.loc[of_residuals] = structure.limits(level)
+    return table.join(limits)
 
 
 def _covariances(design: Design, e: Estimate) -> list[float]:
@@ -129,11 +146,11 @@ def random_table(
                     "level": np.repeat(f.levels.to_numpy(dtype=object), f.n_columns),
                     "term": np.tile(np.array(f.column_names, dtype=object), f.n_levels),
                     "estimate": b.ravel(),
-                    "std_error": sd_of(cov).ravel(),
+                    "se": sd_of(cov).ravel(),
                 }
             )
         )
     if not frames:
-        return pd.DataFrame(columns=["factor", "level", "term", "estimate", "std_error"])
+        return pd.DataFrame(columns=["factor", "level", "term", "estimate", "se", "lower", "upper"])
     table = pd.concat(frames, ignore_index=True)
-    return table.join(wald_interval(table["estimate"], table["std_error"], level))
+    return table.join(wald_interval(table["estimate"], table["se"], level))

@@ -62,6 +62,18 @@ def test_round_trip(name, tmp_path):
     assert str(other.summary()) == str(one.summary())
 
 
+def test_an_offset_given_as_an_array_is_missed_in_the_same_words(tmp_path):
+    rows = data()
+    one = fit("y ~ x + (1 | g)", rows, offset=np.linspace(0.0, 1.0, len(rows)))
+    other = bl.load(one.save(tmp_path / "fit.nc"))
+    said = []
+    for known in (one, other):
+        with pytest.raises(bl.BayeslmmError, match="offset of this model is an array") as error:
+            known.predict(rows.head(3))
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
 def test_twice_is_once(tmp_path):
     one = fit("y ~ x + (x | g)", data())
     again = bl.load(one.save(tmp_path / "one.nc"))

@@ -42,14 +42,18 @@ def to_frame_random(case):
 
 
 def to_frame_variance(case):
-    """SDs, their errors and limits, and in rows of two columns correlations and covariances."""
+    """SDs with errors and limits, correlations and covariances, and ratios of residual SDs."""
     frame = case.fit.to_frame("variance")
-    limits = list(frame.columns[-2:])
-    pairs, at_sigma = frame["corr"].notna(), frame["factor"] == "Residual"
+    limits = ["lower", "upper"]
+    at_sigma, pairs = frame["parameter"] == "sigma", frame["term2"].notna()
+    structure = (frame["factor"] == "Residual") & ~at_sigma
+    of = ["ratio", "ratio_se"] if "ratio" in frame else ["corr", "corr_se"]
+    others = ~at_sigma & ~pairs & ~structure
     return {
         "sigma": frame.loc[at_sigma, ["sd", "sd_se", *limits]].to_numpy(),
-        "others": frame.loc[~at_sigma & ~pairs, ["sd", "sd_se", *limits]].to_numpy(),
+        "others": frame.loc[others, ["sd", "sd_se", *limits]].to_numpy(),
         "pairs": frame.loc[pairs, ["variance", "corr", "corr_se", *limits]].to_numpy(),
+        "structure": frame.loc[structure, [*of, *limits]].to_numpy(),
     }
 
 

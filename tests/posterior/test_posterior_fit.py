@@ -68,13 +68,13 @@ def test_a_family_without_sigma_refuses_it():
 def test_both_variance_tables_have_the_same_keys(point, posterior):
     ours, theirs = posterior.varcorr, point.varcorr
     pd.testing.assert_frame_equal(ours[KEYS], theirs[KEYS])
-    assert list(ours.columns) == [*KEYS, "mean", "posterior_sd", "median", 0.025, 0.975]
+    assert list(ours.columns) == [*KEYS, "mean", "posterior_sd", "median", "lower", "upper"]
     assert list(theirs.columns[:4]) == KEYS
     row = ours.set_index("parameter").loc["corr_Subject[Intercept, Days]"]
     assert (row["factor"], row["term"], row["term2"]) == ("Subject", "Intercept", "Days")
     x = posterior.datatree["posterior"]["corr_Subject"][..., 1, 0].to_numpy().ravel()
     assert row["posterior_sd"] == pytest.approx(x.std(ddof=1))
-    assert row[0.975] == pytest.approx(np.quantile(x, 0.975))
+    assert row["upper"] == pytest.approx(np.quantile(x, 0.975))
 
 
 def test_sd_means_one_thing(posterior):
@@ -85,12 +85,12 @@ def test_sd_means_one_thing(posterior):
 
 def test_variance_intervals_of_a_point_fit_go_by_the_level(point):
     table = point.to_frame("variance", level=0.8)
-    assert list(table.columns[-2:]) == [0.1, 0.9]
+    assert list(table.columns[-2:]) == ["lower", "upper"]
     value, error = table["sd"].fillna(table["corr"]), table["sd_se"].fillna(table["corr_se"])
     half = stats.norm.ppf(0.9) * error
-    np.testing.assert_allclose(table[0.1], value - half, rtol=1e-12)
-    np.testing.assert_allclose(table[0.9], value + half, rtol=1e-12)
-    assert table[0.1].notna().all()
+    np.testing.assert_allclose(table["lower"], value - half, rtol=1e-12)
+    np.testing.assert_allclose(table["upper"], value + half, rtol=1e-12)
+    assert table["lower"].notna().all()
 
 
 def test_no_interval_on_the_boundary():
@@ -98,8 +98,8 @@ def test_no_interval_on_the_boundary():
         warnings.simplefilter("ignore")
         fit = bl.fit("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff2"))
     table = fit.to_frame("variance").set_index("parameter")
-    assert table.loc["sd_Batch[Intercept]", [0.025, 0.975]].isna().all()
-    assert table.loc["sigma", [0.025, 0.975]].notna().all()
+    assert table.loc["sd_Batch[Intercept]", ["lower", "upper"]].isna().all()
+    assert table.loc["sigma", ["lower", "upper"]].notna().all()
 
 
 def test_loading_does_not_check_the_chains_again(posterior, tmp_path, monkeypatch):

@@ -34,6 +34,27 @@ def test_files_of_every_kind(tmp_path, ending):
     assert "fit by maximum likelihood" in done.stdout and "90 % intervals" in done.stdout
 
 
+@pytest.mark.parametrize("df_method", ["satterthwaite", "kenward-roger", "normal"])
+def test_the_reference_of_the_tests_is_chosen(tmp_path, df_method):
+    done = run("fit", FORMULA, "sleepstudy", "--df-method", df_method.upper(), "--out", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    expected = bl.fit(FORMULA, bl.load_dataset("sleepstudy"), df_method=df_method)
+    assert f'(df_method "{df_method}")' in " ".join(done.stdout.split())
+    assert done.stdout.strip() == str(expected.summary())
+    table = pd.read_csv(tmp_path / "REML_fixed.csv", index_col="parameter")
+    assert table["p"].tolist() == pytest.approx(expected.fe_pvalues.tolist(), rel=1e-12)
+    assert bl.load(tmp_path / "REML.nc").df_method == df_method
+
+
+def test_what_has_no_such_tests_says_so():
+    mode = run("fit", FORMULA, "sleepstudy", "--method", "MAP", "--df-method", "kenward-roger")
+    assert mode.exit_code == 1 and "kenward-roger" in mode.stderr
+    counts = ("fit", "incidence ~ 1 + (1 | herd)", "cbpp", "--family", "poisson", "--sample")
+    other = run(*counts, "--df-method", "normal")
+    assert other.exit_code == 1 and "without --method and --df-method" in other.stderr
+    assert run("fit", FORMULA, "sleepstudy", "--df-method", "wald").exit_code == 2
+
+
 def test_weights_and_offset_reach_the_model(tmp_path):
     data = bl.load_dataset("sleepstudy").assign(w=lambda d: d["Days"] + 1.0, o=10.0)
     data.to_csv(tmp_path / "d.csv", index=False)

@@ -26,7 +26,7 @@ def both(sleep):
 
 
 def test_columns_are_the_statistics_of_each_fit(both):
-    point = ["REML_estimate", "REML_std_error"]
+    point = ["REML_estimate", "REML_se"]
     draws = [f"posterior_{k}" for k in ("mode", "median", "mean", "sd", "lower", "upper")]
     assert list(both.table.columns) == ["parameter", "kind", *point, *draws]
     assert both.table["parameter"].tolist() == PARAMETERS
@@ -37,11 +37,11 @@ def test_point_columns_are_those_of_the_fit(both, sleep):
     table = both.table.set_index("parameter")
     fixed, variance = sleep.reml.to_frame("fixed"), sleep.reml.varcorr.set_index("parameter")
     assert_allclose(table["REML_estimate"].iloc[:2], fixed["estimate"])
-    assert_allclose(table["REML_std_error"].iloc[:2], fixed["std_error"])
+    assert_allclose(table["REML_se"].iloc[:2], fixed["se"])
     for name in PARAMETERS[2:]:
         kind = "corr" if name.startswith("corr") else "sd"
         assert table.loc[name, "REML_estimate"] == pytest.approx(variance.loc[name, kind])
-        assert table.loc[name, "REML_std_error"] == pytest.approx(variance.loc[name, f"{kind}_se"])
+        assert table.loc[name, "REML_se"] == pytest.approx(variance.loc[name, f"{kind}_se"])
 
 
 def test_posterior_columns_are_those_of_the_draws(both, sleep):
@@ -93,7 +93,7 @@ def test_icc_and_its_standard_error(penicillin):
     gradient = [
         (icc(values + step * unit) - icc(values - step * unit)) / (2 * step) for unit in np.eye(3)
     ]
-    assert table.loc["icc[plate]", "REML_std_error"] == pytest.approx(
+    assert table.loc["icc[plate]", "REML_se"] == pytest.approx(
         np.sqrt(gradient @ cov @ gradient), rel=1e-6
     )
     draws = parameter_draws(penicillin.model.design, penicillin.posterior.datatree)
@@ -137,7 +137,7 @@ def test_fits_may_come_in_a_list_or_by_name(sleep):
 
 def test_random_effects_side_by_side_with_their_spread(sleep):
     effects = compare_estimates(sleep.reml, sleep.posterior, level=0.8).random_effects()
-    point = ["REML_estimate", "REML_std_error"]
+    point = ["REML_estimate", "REML_se"]
     draws = [f"posterior_{k}" for k in ("mean", "sd", "lower", "upper")]
     assert list(effects.columns) == ["factor", "level", "term", *point, *draws]
     days = effects[effects["term"] == "Days"]
@@ -147,7 +147,7 @@ def test_random_effects_side_by_side_with_their_spread(sleep):
     b = b.reshape(-1, len(days))
     for column, want in {
         "REML_estimate": sleep.reml.random_effects["Subject"]["Days"],
-        "REML_std_error": sleep.reml.random_effects_se["Subject"]["Days"],
+        "REML_se": sleep.reml.random_effects_se["Subject"]["Days"],
         "posterior_mean": b.mean(axis=0),
         "posterior_sd": b.std(axis=0, ddof=1),
         "posterior_lower": np.quantile(b, 0.1, axis=0),

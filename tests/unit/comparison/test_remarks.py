@@ -97,7 +97,7 @@ def test_remarks_name_the_fit(dyestuff2, names):
     assert set(found["fit"]) == {names[1]}
     assert found["remark"].iloc[0].startswith(names[0])
     assert np.isnan(
-        compare_estimates(dyestuff2.reml).table.set_index("parameter")["REML_std_error"][
+        compare_estimates(dyestuff2.reml).table.set_index("parameter")["REML_se"][
             "sd_Batch[Intercept]"
         ]
     )

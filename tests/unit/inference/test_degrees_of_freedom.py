@@ -42,13 +42,13 @@ def test_one_distribution_for_everything(fit, method):
     df = other.fe_df.to_numpy()
     assert (df == np.inf).all() == (method == "normal")
     t = stats.t(df) if method != "normal" else stats.norm
-    np.testing.assert_allclose(table["p_value"], 2 * t.sf(np.abs(table["t_value"])), rtol=1e-10)
-    np.testing.assert_array_equal(table["p_value"], other.fe_pvalues)
+    np.testing.assert_allclose(table["p"], 2 * t.sf(np.abs(table["t"])), rtol=1e-10)
+    np.testing.assert_array_equal(table["p"], other.fe_pvalues)
     np.testing.assert_allclose(
-        table[0.95], other.fe_params + t.ppf(0.95) * other.fe_bse, rtol=1e-12
+        table["upper"], other.fe_params + t.ppf(0.95) * other.fe_bse, rtol=1e-12
     )
     np.testing.assert_allclose(
-        other.fe_conf_int[0.025], other.fe_params - t.ppf(0.975) * other.fe_bse, rtol=1e-12
+        other.fe_conf_int["lower"], other.fe_params - t.ppf(0.975) * other.fe_bse, rtol=1e-12
     )
     np.testing.assert_array_equal(other.fe_bse, np.sqrt(np.diag(other.fe_cov)))
     assert f'df_method "{method}"' in str(other.summary()).replace("\n ", "")

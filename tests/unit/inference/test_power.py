@@ -1,7 +1,6 @@
 """Power: each p-value is the user's, and the shares are those of closed forms."""
 
 import json
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,9 +120,11 @@ def test_figures_of_the_documentation_are_near_their_closed_forms():
 
 
 def test_extended_levels_copy_rows_in_turn_and_fewer_are_the_first(sleep):
-    from bayeslmm.inference.power import _settings
+    from bayeslmm.inference.power_sizes import power_settings
 
-    along, (few, many) = _settings(sleep.design, sleep.estimate, [1], {"Subject": [5, 40]}, 3.0)
+    along, (few, many) = power_settings(
+        sleep.design, sleep.estimate, [1], {"Subject": [5, 40]}, 3.0
+    )
     assert along == "Subject" and few.estimate.beta[1] == 3.0
     assert (few.design.n, many.design.n) == (50, 400)
     np.testing.assert_array_equal(few.design.X, sleep.design.X[:50])
@@ -140,6 +141,19 @@ def test_the_same_seed_gives_the_same_table_and_a_model_is_fitted(sleep):
     )
     pd.testing.assert_frame_equal(one, other)
     assert list(one) == ["size", "power", "lower", "upper", "n_sim", "singular", "failed"]
+
+
+def test_the_table_is_the_same_for_any_number_of_cores(pairs):
+    arguments = ("late", [0.0, 1.0], 120)
+    tables = [
+        bl.power(pairs, *arguments, random_seed=5, test=test, progressbar=p, cores=cores).table
+        for test in ("wald", "lrt")
+        for cores, p in ((1, False), (2, True), (None, False))
+    ]
+    for one, *others in (tables[:3], tables[3:]):
+        for other in others:
+            pd.testing.assert_frame_equal(one, other, check_exact=True)
+    assert not tables[0]["power"].equals(tables[3]["power"])
 
 
 def test_by_default_the_size_is_the_estimate_and_the_interval_is_exact(pairs):
@@ -211,6 +225,7 @@ def test_failed_refits_are_counted_and_said(pairs):
         ("Days", None, {"n_sim": 0}, "n_sim=0"),
         ("Days", None, {"level": 5}, "level=5"),
         ("Days", None, {"test": "score"}, "test='score'"),
+        ("Days", None, {"cores": 0}, "cores=0 is not a number of processes"),
     ],
 )
 def test_refusals(sleep, effect, sizes, options, words):
@@ -225,18 +240,22 @@ def test_levels_that_do_not_determine_the_fixed_effects():
         bl.power(fit, "group", {"subject": [4]}, progressbar=False)
 
 
-def test_map_fits_and_residual_structures_are_refused_in_words(sleep):
+def test_p_values_with_a_residual_structure_are_those_of_the_refit():
+    data = bl.load_dataset("sleepstudy")
+    fit = bl.fit(
+        "Reaction ~ Days + (1 | Subject)", data, residual=bl.AR1(by="Subject", time="Days")
+    )
+    Y = fit.simulate(2, random_seed=1)
+    ours = _wald(fit.df_method, fit.design, fit.estimate, [1], Y).p
+    theirs = [fit.refit(y).fe_pvalues["Days"] for y in Y.T]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+def test_map_fits_and_what_is_no_fit_are_refused_in_words():
     data = bl.load_dataset("sleepstudy")
     mode = bl.fit("Reaction ~ Days + (1 | Subject)", data, method="MAP")
     with pytest.raises(bl.BayeslmmError, match="power is of the likelihood"):
         bl.power(mode, "Days", progressbar=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        structured = bl.fit(
-            "Reaction ~ Days + (1 | Subject)", data, residual=bl.AR1(by="Subject", time="Days")
-        )
-    with pytest.raises(bl.BayeslmmError, match="power is not there for a model with a residual"):
-        bl.power(structured, "Days", progressbar=False)
     with pytest.raises(bl.BayeslmmError, match="simulates from point estimates"):
         bl.power("Reaction ~ Days", "Days")
 

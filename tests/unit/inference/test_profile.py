@@ -69,10 +69,10 @@ def test_parameters_are_chosen_by_name(sleepstudy):
 def test_wald_limits_are_those_of_the_tables(sleepstudy):
     table = sleepstudy.confint(level=0.9)
     np.testing.assert_array_equal(
-        table.loc[["Intercept", "Days"]], sleepstudy.to_frame("fixed", 0.9)[[0.05, 0.95]]
+        table.loc[["Intercept", "Days"]], sleepstudy.to_frame("fixed", 0.9)[["lower", "upper"]]
     )
     np.testing.assert_array_equal(
-        table.iloc[2:], sleepstudy.to_frame("variance", 0.9)[[0.05, 0.95]]
+        table.iloc[2:], sleepstudy.to_frame("variance", 0.9)[["lower", "upper"]]
     )
 
 
@@ -133,7 +133,7 @@ def test_a_linear_model_has_the_closed_form():
     cutoff = 1.9599639845400545**2
     # n log(1 + t^2 / (n - p)) = cutoff
     half = fit.fe_bse * np.sqrt((n - fit.design.p) * np.expm1(cutoff / n))
-    np.testing.assert_allclose(limits[0.975][:-1], fit.fe_params + half, rtol=1e-7)
+    np.testing.assert_allclose(limits["upper"][:-1], fit.fe_params + half, rtol=1e-7)
     for sigma in limits.loc["sigma"]:
         rise = n * np.log(sigma**2) + rss / sigma**2 - n * np.log(rss / n) - n
         assert rise == pytest.approx(cutoff, abs=1e-6)

@@ -17,20 +17,23 @@ def fit():
 def test_fixed_effects(fit):
     table = fit.to_frame("fixed").set_index("parameter")
     np.testing.assert_array_equal(table["estimate"], fit.fe_params)
-    np.testing.assert_array_equal(table["std_error"], np.sqrt(np.diag(fit.fe_cov)))
-    np.testing.assert_allclose(table["t_value"], fit.fe_params / fit.fe_bse, rtol=1e-15)
-    p = 2 * stats.t.sf(np.abs(table["t_value"]), fit.fe_df)
-    np.testing.assert_allclose(table["p_value"], p, rtol=1e-12)
-    np.testing.assert_array_equal(fit.fe_pvalues, table["p_value"])
-    np.testing.assert_array_equal(fit.fe_tvalues, table["t_value"])
+    np.testing.assert_array_equal(table["se"], np.sqrt(np.diag(fit.fe_cov)))
+    np.testing.assert_allclose(table["t"], fit.fe_params / fit.fe_bse, rtol=1e-15)
+    p = 2 * stats.t.sf(np.abs(table["t"]), fit.fe_df)
+    np.testing.assert_allclose(table["p"], p, rtol=1e-12)
+    np.testing.assert_array_equal(fit.fe_pvalues, table["p"])
+    np.testing.assert_array_equal(fit.fe_tvalues, table["t"])
     np.testing.assert_array_equal(fit.fe_df, table["df"])
     assert fit.df_method == "satterthwaite"
     interval = fit.fe_conf_int
-    assert list(interval.columns) == [0.025, 0.975]
+    assert list(interval.columns) == ["lower", "upper"]
     half = stats.t.ppf(0.975, fit.fe_df) * fit.fe_bse
-    np.testing.assert_allclose(interval[0.025], fit.fe_params - half, rtol=1e-12)
-    np.testing.assert_allclose(interval[0.975], fit.fe_params + half, rtol=1e-12)
-    assert list(fit.to_frame(level=0.9).columns)[-2:] == [0.05, 0.95]
+    np.testing.assert_allclose(interval["lower"], fit.fe_params - half, rtol=1e-12)
+    np.testing.assert_allclose(interval["upper"], fit.fe_params + half, rtol=1e-12)
+    narrower = stats.t.ppf(0.95, fit.fe_df) * fit.fe_bse
+    np.testing.assert_allclose(
+        fit.to_frame(level=0.9)["upper"], fit.fe_params + narrower, rtol=1e-12
+    )
     assert isinstance(fit.fe_cov, np.ndarray)
 
 
@@ -56,7 +59,7 @@ def test_random_effects(fit):
     assert effects.index.name == "Subject"
     long = fit.to_frame("random")
     np.testing.assert_array_equal(long["estimate"], effects.to_numpy().ravel())
-    np.testing.assert_array_equal(long["std_error"], errors.to_numpy().ravel())
+    np.testing.assert_array_equal(long["se"], errors.to_numpy().ravel())
     assert long["term"].tolist()[:2] == ["Intercept", "Days"]
     single = bl.fit("Yield ~ 1 + (1 | Batch)", bl.load_dataset("Dyestuff"))
     assert isinstance(single.random_effects["Batch"], pd.Series)
