@@ -20,7 +20,8 @@ from bayeslmm.design import Design
 from bayeslmm.engine.compiled import fingerprint, kernel
 from bayeslmm.engine.gaussian.coordinates import Spec, collect, expand
 from bayeslmm.engine.gaussian.marginal import MarginalPosterior
-from bayeslmm.engine.gaussian.small import SmallProblem, small_evaluate
+from bayeslmm.engine.gaussian.small import small_evaluate
+from bayeslmm.engine.gaussian.small_problem import SmallProblem
 from bayeslmm.errors import ArgumentError, PriorError
 from bayeslmm.priors import Flat, Normal, PriorSet
 
