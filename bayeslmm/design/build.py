@@ -108,7 +108,6 @@ def build_design(
 
     fixed = _independent_part(read.fixed, used)
     _announce_aliased(fixed.aliased, rank_deficient)
-    given = offset if isinstance(offset, str) else "<array>"
     encoding = Encoding(
         kinds=read.kinds,
         fixed=read.fixed,
@@ -117,7 +116,7 @@ def build_design(
         random=spec.random,
         coding=coding,
         offsets=read.offsets,
-        offset_argument=None if offset is None else given,
+        offset_argument=extra.get("offset"),
     )
     factors = encoding.factors(codes, [b.values for b in read.bases])
     check_factors(spec, factors, n=int(np.count_nonzero(w)), family=family)
