@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bayeslmm.arrays import BoolArray, FloatArray, IntArray
 from bayeslmm.data.table import to_frame
+from bayeslmm.design.arguments import check_weights, with_arguments
 from bayeslmm.design.basis import Basis
 from bayeslmm.design.checks import (
     check_factors,
@@ -33,8 +34,6 @@ from bayeslmm.errors import (
     MissingValuesError,
     RankDeficiencyWarning,
     RankDeficientError,
-    UnknownColumnError,
-    suggest,
     warn,
 )
 from bayeslmm.families import Family
@@ -90,7 +89,7 @@ def build_design(
         )
     table = to_frame(data)
     check_names(spec, table)
-    frame, extra = _with_arguments(table, weights=weights, offset=offset)
+    frame, extra = with_arguments(table, weights=weights, offset=offset)
     structured = [] if residual is None else residual_columns(residual, list(table.columns))
     names = [n.name for n in spec.names] + list(extra.values()) + structured
     rows = _complete_rows(frame, names, na_action)
@@ -100,6 +99,61 @@ def build_design(
 
     namespace = formula_namespace(extra_namespace or {})
     y, trials, response_name = read_response(spec, frame, family, namespace)
+    read = _read_predictors(spec, frame, namespace)
+    coding, codes = _code_factors(spec, frame)
+    w, total_offset = _weights_and_offset(frame, extra, read.offsets, family)
+    used = rows_that_count(w)
+    family.check_response(y, trials, response_name)
+    check_response(y[used], family, response_name)
+
+    fixed = _independent_part(read.fixed, used)
+    _announce_aliased(fixed.aliased, rank_deficient)
+    encoding = Encoding(
+        kinds=read.kinds,
+        fixed=read.fixed,
+        kept_columns=fixed.kept,
+        bases=read.bases,
+        random=spec.random,
+        coding=coding,
+        offsets=read.offsets,
+        offset_argument=extra.get("offset"),
+    )
+    factors = encoding.factors(codes, [b.values for b in read.bases])
+    check_factors(spec, factors, n=int(np.count_nonzero(w)), family=family)
+    check_random_columns(spec.random, read.bases, used)
+    design = Design(
+        spec=spec,
+        family=family,
+        response_name=response_name,
+        y=y,
+        trials=trials,
+        X=fixed.X,
+        fixed_names=tuple(read.fixed.names[i] for i in fixed.kept),
+        fixed_terms=fixed.terms,
+        aliased=fixed.aliased,
+        factors=factors,
+        offset=total_offset,
+        weights=w,
+        rows=rows,
+        encoding=encoding,
+        residual=blocks,
+    )
+    check_residual_rows(design)
+    return design
+
+
+class _Predictors(NamedTuple):
+    """Columns of the right-hand side, and how the table's were read for them."""
+
+    fixed: Basis
+    bases: tuple[Basis, ...]
+    offsets: tuple[Basis, ...]
+    kinds: dict[str, ColumnKind]
+
+
+def _read_predictors(
+    spec: FormulaSpec, frame: pd.DataFrame, namespace: Mapping[str, Any]
+) -> _Predictors:
     places = {name.name: name.place for name in reversed(predictor_names(spec))}
     read, kinds = read_predictors(frame, dict(reversed(places.items())))
     made: dict[str, Basis] = {}
@@ -114,63 +168,45 @@ def build_design(
     _check_offsets(spec, kinds)
     offsets = tuple(basis(o) for o in spec.offsets)
     _announce_independent_levels(spec, bases)
-    coding, codes = _code_factors(spec, frame)
+    return _Predictors(fixed, bases, offsets, kinds)
 
+
+def _weights_and_offset(
+    frame: pd.DataFrame, extra: Mapping[str, str], offsets: Sequence[Basis], family: Family
+) -> tuple[FloatArray, FloatArray]:
+    """Weights, 1 where there are none, and the sum of all offsets."""
+    weights = np.ones(len(frame))
     if "weights" in extra:
-        w = frame[extra["weights"]].to_numpy(dtype=float)
-        _check_weights(w, family)
-    else:
-        w = np.ones(len(frame))
-    used = rows_that_count(w)
-    total_offset = sum((o.values[:, 0] for o in offsets), np.zeros(len(frame)))
+        weights = frame[extra["weights"]].to_numpy(dtype=float)
+        check_weights(weights, family)
+    total = sum((o.values[:, 0] for o in offsets), np.zeros(len(frame)))
     if "offset" in extra:
-        total_offset = total_offset + frame[extra["offset"]].to_numpy(dtype=float)
-    family.check_response(y, trials, response_name)
-    check_response(y[used], family, response_name)
+        total = total + frame[extra["offset"]].to_numpy(dtype=float)
+    return weights, total
 
+
+class _FixedPart(NamedTuple):
+    """Fixed columns that no others determine: which, of which terms, and who is left out."""
+
+    X: FloatArray
+    kept: IntArray
+    terms: dict[str, tuple[int, ...]]
+    aliased: tuple[str, ...]
+
+
+def _independent_part(fixed: Basis, used: BoolArray | slice) -> _FixedPart:
     X = fixed.values
-    kept_columns = independent_columns(X[used])
-    if len(kept_columns) < len(fixed.names):
-        X = np.ascontiguousarray(X[:, kept_columns])
-    aliased = tuple(name for i, name in enumerate(fixed.names) if i not in set(kept_columns))
-    _announce_aliased(aliased, rank_deficient)
-    position = {int(old): new for new, old in enumerate(kept_columns)}
-    encoding = Encoding(
-        kinds=kinds,
-        fixed=fixed,
-        kept_columns=kept_columns,
-        bases=bases,
-        random=spec.random,
-        coding=coding,
-        offsets=offsets,
-        offset_argument=extra.get("offset"),
-    )
-    factors = encoding.factors(codes, [b.values for b in bases])
-    check_factors(spec, factors, n=int(np.count_nonzero(w)), family=family)
-    check_random_columns(spec.random, bases, used)
-    design = Design(
-        spec=spec,
-        family=family,
-        response_name=response_name,
-        y=y,
-        trials=trials,
-        X=X,
-        fixed_names=tuple(fixed.names[i] for i in kept_columns),
-        fixed_terms={
-            t: kept
-            for t, at in fixed.terms.items()
-            if (kept := tuple(position[i] for i in at if i in position))
-        },
-        aliased=aliased,
-        factors=factors,
-        offset=total_offset,
-        weights=w,
-        rows=rows,
-        encoding=encoding,
-        residual=blocks,
-    )
-    check_residual_rows(design)
-    return design
+    kept = independent_columns(X[used])
+    if len(kept) < len(fixed.names):
+        X = np.ascontiguousarray(X[:, kept])
+    position = {int(old): new for new, old in enumerate(kept)}
+    terms = {
+        term: at
+        for term, columns in fixed.terms.items()
+        if (at := tuple(position[i] for i in columns if i in position))
+    }
+    aliased = tuple(name for i, name in enumerate(fixed.names) if i not in position)
+    return _FixedPart(X, kept, terms, aliased)
 
 
 def _code_factors(
@@ -190,64 +226,6 @@ def _without_namesakes(
     names = {extra_name(k) for k in extra_namespace if extra_name(k) in frame.columns}
     hidden = names - {n.name for n in spec.names}
     return frame.drop(columns=list(hidden)) if hidden else frame
-
-
-def _with_arguments(
-    frame: pd.DataFrame, **arguments: str | Sequence[float] | None
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Put weights and offset beside the data under the names they are then read by."""
-    columns: dict[str, str] = {}
-    added: dict[str, Any] = {}
-    for argument, given in arguments.items():
-        if given is None:
-            continue
-        if isinstance(given, str):
-            if given not in frame.columns:
-                close = suggest(given, frame.columns)
-                raise UnknownColumnError(
-                    f"{argument}={given!r} is not a column of the data.",
-                    found=", ".join(frame.columns),
-                    fix=f"did you mean `{close}`?" if close else "pass a column name or an array",
-                )
-            columns[argument] = given
-            values = frame[given]
-        else:
-            values = _in_row_order(argument, given, frame)
-            if len(values) != len(frame):
-                raise ArgumentError(
-                    f"{argument}= has {len(values)} value{'s' if len(values) != 1 else ''}, "
-                    f"and the data have {len(frame)} rows.",
-                    fix=f'one value a row; or pass the name of a column, {argument}="column"',
-                )
-            columns[argument] = f"{argument}="
-            added[f"{argument}="] = values.to_numpy()
-        if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_complex_dtype(values):
-            first = values.dropna().iloc[:1].tolist()
-            named = repr(given) if isinstance(given, str) else ""
-            raise ArgumentError(
-                f"{argument}={named} is not numeric.",
-                found=f"values such as {first[0]!r}" if first else None,
-                fix="one real number a row",
-            )
-        if np.isinf(values.to_numpy(dtype=float, na_value=np.nan)).any():
-            raise ArgumentError(
-                f"{argument}= has infinite values.",
-                fix="replace them, or set them missing (NaN) so that na_action decides",
-            )
-    return (frame.assign(**added) if added else frame), columns
-
-
-def _in_row_order(argument: str, given: Any, frame: pd.DataFrame) -> pd.Series[Any]:
-    """Numbers given as an argument; a pandas Series goes by its index, as in pandas."""
-    if isinstance(given, pd.Series) and not given.index.equals(frame.index):
-        alike = len(given) == len(frame) and not given.index.has_duplicates
-        if not alike or not frame.index.isin(given.index).all():
-            raise ArgumentError(
-                f"{argument}= is a Series whose index is not that of the data.",
-                fix=f"put it into the data and pass its name, or {argument}=values.to_numpy()",
-            )
-        given = given.reindex(frame.index)
-    return pd.Series(np.asarray(given).ravel())
 
 
 def _complete_rows(frame: pd.DataFrame, used: list[str], na_action: NaAction) -> Rows:
@@ -283,22 +261,6 @@ def _complete_rows(frame: pd.DataFrame, used: list[str], na_action: NaAction) ->
             )
         warn(f"{lost} and are left out ({by_column}).", MissingDataWarning)
     return Rows(frame.index, kept, na_action, counts)
-
-
-def _check_weights(weights: FloatArray, family: Family) -> None:
-    if (weights < 0).any():
-        negative = np.count_nonzero(weights < 0)
-        raise ArgumentError(
-            f"weights= has {negative} negative value{'s' if negative > 1 else ''}.",
-            fix="weights are precisions: zero leaves a row out, larger counts more",
-        )
-    if not (weights > 0).any():
-        raise ArgumentError("weights= are all zero.", fix="at least one row must count")
-    if not family.has_scale and (weights != 1).any():
-        raise ArgumentError(
-            f"weights= are precisions of a Gaussian response, and the family is {family.name}.",
-            fix='for counts out of a total: family="binomial", proportion(successes, trials) ~ ...',
-        )
 
 
 def _check_offsets(spec: FormulaSpec, kinds: Mapping[str, ColumnKind]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bayeslmm.arrays import FloatArray
+from bayeslmm.errors import PriorError
 from bayeslmm.priors.lkj import LKJ
 from bayeslmm.priors.names import INTERCEPT, corr_name, of, sd_name
 from bayeslmm.priors.prior import Prior
@@ -140,6 +141,24 @@ class PriorSet:
         precision = [b.sigma**-2 if isinstance(b, Normal) else 0.0 for b in self.beta]
         A = self.centred(np.eye(len(self.beta))).T
         return self.uncentred(self.beta_mean), (A.T * precision) @ A
+
+    def integrable_beta(
+        self,
+        fix: str,
+        words: str = "fixed effects integrate out exactly under Normal or Flat priors only.",
+    ) -> tuple[FloatArray, FloatArray]:
+        """`normal_beta`, and words where there is none.
+
+        Raises
+        ------
+        PriorError
+            A prior of a fixed effect is neither Normal nor Flat.
+        """
+        if (normal := self.normal_beta()) is not None:
+            return normal
+        named = zip(self.fixed_names, self.beta, strict=True)
+        others = [f"beta[{k}]: {v!r}" for k, v in named if not isinstance(v, Normal | Flat)]
+        raise PriorError(words, found="; ".join(others), fix=fix)
 
     def log_prior(self, draws: Mapping[str, ArrayLike]) -> dict[str, FloatArray]:
         """Log prior density of every top-level parameter, never of the effects b.

@@ -10,8 +10,8 @@ from bayeslmm.arrays import FloatArray
 from bayeslmm.design.design import Design
 from bayeslmm.design.residual import refuse_residual_structure
 from bayeslmm.design.rows import Factor
-from bayeslmm.errors import ArgumentError, PriorError, suggest
-from bayeslmm.priors import Flat, Normal, PriorSet
+from bayeslmm.errors import ArgumentError, suggest
+from bayeslmm.priors import PriorSet
 from bayeslmm.priors.names import corr_name, obs_labels, observed_name, sd_name
 from bayeslmm.sampling.linear import log_likelihood
 
@@ -80,14 +80,9 @@ def _check(design: Design, priors: PriorSet, integrate: Any) -> None:
             found=", ".join(names) or "no grouping factor",
             fix=f'did you mean "{near}"?' if near else f'a factor, or "{ROWS}" for single rows',
         )
-    if priors.normal_beta() is None:
-        named = zip(priors.fixed_names, priors.beta, strict=True)
-        others = [f"beta[{k}]: {v!r}" for k, v in named if not isinstance(v, Normal | Flat)]
-        raise PriorError(
-            "fixed effects integrate out exactly under Normal or Flat priors only.",
-            found="; ".join(others),
-            fix="sample with bl.Normal priors, or use log_likelihood(), given the effects",
-        )
+    priors.integrable_beta(
+        "sample with bl.Normal priors, or use log_likelihood(), given the effects"
+    )
 
 
 def _spaced(n: int, wanted: Any) -> slice | np.ndarray[Any, Any]:

@@ -7,7 +7,7 @@ import bayeslmm as bl
 from bayeslmm.engine.gaussian.crossproducts import compute_crossproducts
 from bayeslmm.engine.gaussian.parameters import Layout
 from bayeslmm.engine.gaussian.search import Search
-from bayeslmm.engine.gaussian.small import is_small
+from bayeslmm.engine.gaussian.small_problem import is_small
 from tests.oracle.designs import CASES, objective, random_theta
 
 PRIORS = {

@@ -14,8 +14,13 @@ import numpy as np
 from scipy.linalg import blas, lapack, solve_triangular
 
 from bayeslmm.arrays import FloatArray, IntArray
-from bayeslmm.engine.blocks import eliminate, update_ancestor, walk_back
-from bayeslmm.engine.full_blocks import eliminate_full, walk_back_full
+from bayeslmm.engine.blocks import (
+    eliminate,
+    eliminate_full,
+    update_ancestor,
+    walk_back,
+    walk_back_full,
+)
 from bayeslmm.engine.gaussian.crossproducts import CrossProducts, Eliminated
 from bayeslmm.engine.lapack import cholesky_in_place
 from bayeslmm.engine.remainder import mirror, scale_entries, scale_square, trace_products

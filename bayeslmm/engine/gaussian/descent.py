@@ -13,7 +13,7 @@ import numpy as np
 from bayeslmm.arrays import FloatArray, IntArray
 from bayeslmm.engine.compiled import kernel
 from bayeslmm.engine.gaussian.bend import add_bend
-from bayeslmm.engine.gaussian.small import SmallProblem
+from bayeslmm.engine.gaussian.small_problem import SmallProblem
 
 # Newton decrement (in units of the deviance) below which nothing is left to gain.
 DECREMENT = 1e-12

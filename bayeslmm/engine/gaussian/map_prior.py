@@ -10,8 +10,7 @@ from bayeslmm.engine.gaussian.criterion import FixedPrior
 from bayeslmm.engine.gaussian.objective import VariancePrior
 from bayeslmm.engine.gaussian.parameters import Layout
 from bayeslmm.engine.gaussian.working import Coordinates
-from bayeslmm.errors import PriorError
-from bayeslmm.priors import Flat, Normal, Prior, PriorSet, Uniform
+from bayeslmm.priors import Normal, Prior, PriorSet, Uniform
 
 
 def fixed_prior(design: Design, priors: PriorSet, maps: Coordinates) -> FixedPrior:
@@ -25,16 +24,10 @@ def fixed_prior(design: Design, priors: PriorSet, maps: Coordinates) -> FixedPri
     PriorError
         A prior is neither Normal nor Flat, which the integral needs.
     """
-    normal = priors.normal_beta()
-    if normal is None:
-        named = zip(priors.fixed_names, priors.beta, strict=True)
-        others = [f"beta[{k}]: {v!r}" for k, v in named if not isinstance(v, Normal | Flat)]
-        raise PriorError(
-            "MAP integrates the fixed effects out, which needs Normal or Flat priors on them.",
-            found="; ".join(others),
-            fix="use bl.Normal, or sample the full model",
-        )
-    mean, precision = normal
+    mean, precision = priors.integrable_beta(
+        "use bl.Normal, or sample the full model",
+        "MAP integrates the fixed effects out, which needs Normal or Flat priors on them.",
+    )
     shift = np.zeros(design.p)
     if design.has_intercept:
         shift[design.fixed_names.index("Intercept")] = maps.y_shift

@@ -30,13 +30,8 @@ from bayeslmm.engine.gaussian.estimate import fit_gaussian
 from bayeslmm.engine.gaussian.map_prior import fixed_prior
 from bayeslmm.engine.gaussian.objective import Objective
 from bayeslmm.engine.gaussian.parameters import Layout
-from bayeslmm.engine.gaussian.small import (
-    factoriser,
-    is_small,
-    small_draws,
-    small_evaluate,
-    small_problem,
-)
+from bayeslmm.engine.gaussian.small import factoriser, small_draws, small_evaluate
+from bayeslmm.engine.gaussian.small_problem import is_small, small_problem
 from bayeslmm.engine.gaussian.values import small_values
 from bayeslmm.errors import FitError
 from bayeslmm.priors import PriorSet

@@ -20,9 +20,10 @@ from bayeslmm.design import Design
 from bayeslmm.engine.compiled import fingerprint, kernel
 from bayeslmm.engine.gaussian.coordinates import Spec, collect, expand
 from bayeslmm.engine.gaussian.marginal import MarginalPosterior
-from bayeslmm.engine.gaussian.small import SmallProblem, small_evaluate
-from bayeslmm.errors import ArgumentError, PriorError
-from bayeslmm.priors import Flat, Normal, PriorSet
+from bayeslmm.engine.gaussian.small import small_evaluate
+from bayeslmm.engine.gaussian.small_problem import SmallProblem
+from bayeslmm.errors import ArgumentError
+from bayeslmm.priors import Flat, PriorSet
 
 
 class Compiled(NamedTuple):
@@ -143,11 +144,6 @@ def check_integrable(design: Design, priors: PriorSet) -> None:
             found=f"{family.name} ({family.link.name})",
             fix='to_pymc("noncentered") has all effects in the model',
         )
-    if priors.normal_beta() is None:
-        named = zip(priors.fixed_names, priors.beta, strict=True)
-        others = [f"beta[{k}]: {v!r}" for k, v in named if not isinstance(v, Normal | Flat)]
-        raise PriorError(
-            "fixed effects integrate out exactly under Normal or Flat priors only.",
-            found="; ".join(others),
-            fix='use bl.Normal, or to_pymc("noncentered"), which has all effects in the model',
-        )
+    priors.integrable_beta(
+        'use bl.Normal, or to_pymc("noncentered"), which has all effects in the model'
+    )

@@ -15,7 +15,8 @@ from bayeslmm.engine.gaussian.crossproducts import CrossProducts
 from bayeslmm.engine.gaussian.information import average_information
 from bayeslmm.engine.gaussian.objective import Objective, bend_upwards, in_design_order
 from bayeslmm.engine.gaussian.parameters import Layout
-from bayeslmm.engine.gaussian.small import is_small, small_evaluate, small_problem
+from bayeslmm.engine.gaussian.small import small_evaluate
+from bayeslmm.engine.gaussian.small_problem import is_small, small_problem
 from bayeslmm.errors import FitError
 
 

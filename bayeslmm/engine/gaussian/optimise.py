@@ -14,7 +14,7 @@ from bayeslmm.engine.gaussian.moments import moment_start
 from bayeslmm.engine.gaussian.newton import newton_step, quasi_newton
 from bayeslmm.engine.gaussian.objective import Objective, Point
 from bayeslmm.engine.gaussian.search import Search
-from bayeslmm.engine.gaussian.small import SmallProblem
+from bayeslmm.engine.gaussian.small_problem import SmallProblem
 from bayeslmm.outcomes import FitStatus
 
 # A Newton decrement that no report would show; beyond it the fit has failed.

@@ -21,7 +21,7 @@ from bayeslmm.engine.gaussian.estimate import (
 from bayeslmm.engine.gaussian.objective import Objective
 from bayeslmm.engine.gaussian.optimise import Optimum, minimise
 from bayeslmm.engine.gaussian.parameters import Layout
-from bayeslmm.engine.gaussian.small import SmallProblem, is_small, small_problem
+from bayeslmm.engine.gaussian.small_problem import SmallProblem, is_small, small_problem
 from bayeslmm.engine.gaussian.variances import variance_names, variance_values
 from bayeslmm.engine.gaussian.working import to_working
 from bayeslmm.outcomes import FitStatus

@@ -18,13 +18,8 @@ from bayeslmm.engine.gaussian.objective import (
     bend_upwards,
     in_design_order,
 )
-from bayeslmm.engine.gaussian.small import (
-    SmallProblem,
-    evaluator,
-    is_small,
-    small_evaluate,
-    small_problem,
-)
+from bayeslmm.engine.gaussian.small import evaluator, small_evaluate
+from bayeslmm.engine.gaussian.small_problem import SmallProblem, is_small, small_problem
 
 
 class Search:

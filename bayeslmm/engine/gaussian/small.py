@@ -7,81 +7,15 @@ figure is tested against the general path.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from bayeslmm.arrays import FloatArray, IntArray
+from bayeslmm.arrays import FloatArray
 from bayeslmm.engine.blocks import draw_levels, eliminate, fold_directions, walk_back
 from bayeslmm.engine.compiled import Pointer, kernel
-from bayeslmm.engine.gaussian.criterion import FixedPrior
-from bayeslmm.engine.gaussian.crossproducts import SMALL, CrossProducts
-from bayeslmm.engine.gaussian.parameters import Layout
+from bayeslmm.engine.gaussian.small_problem import SmallProblem
 from bayeslmm.engine.remainder import scale_entries, scale_square, trace_products
-
-
-class SmallProblem(NamedTuple):
-    """Arguments of the compiled functions; factors in the order of the cross-products.
-
-    ``A`` to ``S``: see `CrossProducts`. ``bounds``, ``widths``: first column and columns
-    a level of the remainder's factors, then of the fixed columns. ``factor``, ``row``,
-    ``col``: where each free entry stands; ``sequence``: entries of the eliminated factor
-    first, ``n_first`` of them. ``precision`` and ``pull``: those of a normal prior of the
-    fixed effects, P, and (P m, m'P m); zero where it is flat.
-    """
-
-    A: FloatArray
-    start: IntArray
-    column: IntArray
-    value: FloatArray
-    dense: FloatArray
-    S: FloatArray
-    bounds: IntArray
-    widths: IntArray
-    factor: IntArray
-    row: IntArray
-    col: IntArray
-    sequence: IntArray
-    n_first: int
-    p: int
-    df: float
-    reml: bool
-    precision: FloatArray
-    pull: FloatArray
-
-
-def is_small(cp: CrossProducts) -> bool:
-    """Whether the compiled path takes these cross-products."""
-    return len(cp.chain) == 1 and cp.chain[0].full is None and len(cp.S) <= SMALL
-
-
-def small_problem(
-    cp: CrossProducts, layout: Layout, *, reml: bool, prior: FixedPrior | None = None
-) -> SmallProblem:
-    """Pack cross-products for the compiled functions."""
-    precision, pull = np.zeros((cp.p, cp.p)), np.zeros(cp.p + 1)
-    if prior is not None:
-        precision[:] = prior.precision
-        pull[:-1] = prior.precision @ prior.mean
-        pull[-1] = pull[:-1] @ prior.mean
-    c = cp.chain[0]
-    position = np.argsort(cp.order)
-    entries = [np.empty((0, 3), dtype=np.int64)]
-    for k, pattern in enumerate(layout.patterns):
-        rows, columns = np.nonzero(pattern)
-        entries.append(np.column_stack([np.full(len(rows), position[k]), rows, columns]))
-    where = np.ascontiguousarray(np.vstack(entries).T.astype(np.int64))
-    stops = [at.stop for _, at in cp.remainder]
-    return SmallProblem(
-        c.A, c.start, c.column, c.value, c.dense, cp.S,
-        np.array([0, *stops, cp.q_rest + cp.p], dtype=np.int64),
-        np.array([*cp.widths[1:], 1], dtype=np.int64),
-        where[0], where[1], where[2],
-        np.argsort(where[0] > 0, kind="stable").astype(np.int64),
-        int((where[0] == 0).sum()),
-        cp.p, float(cp.n - (cp.p if reml else 0)), reml,
-        precision, pull,
-    )  # fmt: skip
 
 
 @kernel
@@ -119,6 +53,32 @@ def _inverse(L: FloatArray, n: int, C: FloatArray) -> None:
             for k in range(i, n):
                 s += half[k, i] * half[k, j]
             C[i, j] = s
+
+
+@kernel
+def _solve_back(L: FloatArray, v: FloatArray) -> None:
+    """Solve L'v = v in place, by the leading part of L."""
+    n = len(v)
+    for i in range(n - 1, -1, -1):
+        s = v[i]
+        for j in range(i + 1, n):
+            s -= L[j, i] * v[j]
+        v[i] = s / L[i, i]
+
+
+@kernel
+def _scale(Ts: FloatArray, given: SmallProblem, v: FloatArray, b: FloatArray) -> None:
+    """Coefficients b of the remainder's columns: T v for each level, fixed effects as they are."""
+    bounds, widths = given.bounds, given.widths
+    for i in range(len(v)):
+        b[i] = v[i]
+    for f in range(len(widths) - 1):
+        for base in range(bounds[f], bounds[f + 1], widths[f]):
+            for r in range(widths[f]):
+                s = 0.0
+                for c in range(r + 1):
+                    s += Ts[f, r, c] * v[base + c]
+                b[base + r] = s
 
 
 @kernel
@@ -165,88 +125,29 @@ def small_factorise(x: FloatArray, given: SmallProblem, prior: float) -> Any:
 
 
 @kernel
-def small_evaluate(x: FloatArray, given: SmallProblem, prior: float, curvature: bool) -> Any:
-    """Factorise and solve at the free entries ``x`` of every T, in the layout's order.
+def _information(
+    given: SmallProblem,
+    r2: float,
+    T0: FloatArray,
+    Ts: FloatArray,
+    S: FloatArray,
+    L: FloatArray,
+    u: FloatArray,
+    g: FloatArray,
+    v: FloatArray,
+    rest: FloatArray,
+    H: FloatArray,
+) -> None:
+    """Twice the average information into H, along one direction for each entry of every T.
 
-    Parameters
-    ----------
-    x : ndarray, shape (k,)
-    given : SmallProblem
-    prior : float
-        sigma^2, by which a prior of the fixed effects is weighted; 0 for none.
-    curvature : bool
-        Whether H is wanted.
-
-    Returns
-    -------
-    logdet, r2 : float
-        log |M| (of the random part for ML) and the penalised residual sum of squares;
-        r2 is 0 where M is not positive definite, and nothing else counts.
-    G, R : ndarray, shape (k,)
-        d logdet/dx = 2 G, d r2/dx = -2 R.
-    H : ndarray, shape (k, k)
-        Twice the average information with sigma at its best, profiled out; zero unless
-        asked for.
-    u : ndarray, shape (J, K)
-        Spherical effects of the eliminated factor.
-    v : ndarray, shape (q + p,)
-        Those of the remainder, then the working fixed effects.
-    C, L : ndarray, shapes (q + p, q + p), (q + p + 1, q + p + 1)
-        Lower triangles: the inverse of the remainder (its random part for ML), and its
-        Cholesky factor.
+    ``g`` and ``rest`` are Z'We of the eliminated factor and of the remainder's columns; other
+    symbols are those of `small_evaluate`, and the directions those of `information`.
     """
-    A, start, column, value = given.A, given.start, given.column, given.value
-    dense, bounds, widths = given.dense, given.bounds, given.widths
+    A, bounds, widths = given.A, given.bounds, given.widths
     factor, row, col = given.factor, given.row, given.col
-    k, J, K0, m = len(x), A.shape[0], A.shape[1], len(given.S)
-    mm, n_rest = m - 1, len(widths) - 1
-    q = mm - given.p
-    inside, logdet, r2, T0, Ts, S, L = small_factorise(x, given, prior)
-    C, v = np.zeros((mm, mm)), np.zeros(mm)
-    G, R, H = np.zeros(k), np.zeros(k), np.zeros((k, k))
-    if not inside:
-        return np.inf, 0.0, G, R, H, np.empty((J, K0)), v, C, L
-    _inverse(L, mm if given.reml else q, C)
-    for i in range(mm - 1, -1, -1):
-        s = L[mm, i]
-        for j in range(i + 1, mm):
-            s -= L[j, i] * v[j]
-        v[i] = s / L[i, i]
-    scaled = scale_entries(start, column, value, bounds[:-1], widths[:-1], Ts)
-    # no ancestors
-    where, at, values = np.empty((0, J), np.int64), np.empty(0, np.int64), np.empty(0)
-    up = (where, where, at, values, at, values, at, values, at, at, values, at)
-    u, g, _, G0, _, _, _ = walk_back(T0, A, start, column, scaled, dense, C, v, up, False)
-    traces = trace_products(S, C, bounds, widths, Ts)
-    b, rest = v.copy(), np.empty(mm)
-    for f in range(n_rest):
-        K = widths[f]
-        for base in range(bounds[f], bounds[f + 1], K):
-            for r in range(K):
-                s = 0.0
-                for c in range(r + 1):
-                    s += Ts[f, r, c] * v[base + c]
-                b[base + r] = s
-    for i in range(mm):
-        s = S[mm, i]
-        for j in range(mm):
-            s -= (S[i, j] if j <= i else S[j, i]) * b[j]
-        rest[i] = s
-    for e in range(k):
-        f, r, c, s = factor[e] - 1, row[e], col[e], 0.0
-        if f < 0:
-            G[e] = G0[r, c]
-            for j in range(J):
-                s += g[j, r] * u[j, c]
-        else:
-            G[e] = traces[f, r, c]
-            for base in range(bounds[f], bounds[f + 1], widths[f]):
-                s += rest[base + r] * v[base + c]
-        R[e] = s
-    if not curvature:
-        return logdet, r2, G, R, H, u, v, C, L
-
-    # directions w of each entry, those of the eliminated factor first (see `information`)
+    k, J, K0, mm = len(H), A.shape[0], A.shape[1], len(v)
+    q, n_rest = mm - given.p, len(widths) - 1
+    # those of the eliminated factor come first
     sigma2, n_first, sequence = r2 / given.df, given.n_first, given.sequence
     w, W, cross = np.zeros((n_first, J, K0)), np.zeros((mm, k)), np.zeros(k)
     for a in range(k):
@@ -266,7 +167,9 @@ def small_evaluate(x: FloatArray, given: SmallProblem, prior: float, curvature: 
                 cross[a] += W[base + t, a] * rest[base + t]
     reach, form = np.zeros((k, mm)), np.zeros((k, k))
     none = np.empty((0, J, K0))
-    square, onward = fold_directions(T0, A, start, column, value, dense, none, w, reach)
+    square, onward = fold_directions(
+        T0, A, given.start, given.column, given.value, given.dense, none, w, reach
+    )
     for a in range(n_first):
         for d in range(n_first):
             form[a, d] = square[a, d]
@@ -306,6 +209,80 @@ def small_evaluate(x: FloatArray, given: SmallProblem, prior: float, curvature: 
                 s -= reach[a, i] * reach[d, i]
             s = s / sigma2 - cross[a] * cross[d] / (sigma2 * r2)
             H[sequence[a], sequence[d]] = s
+
+
+@kernel
+def small_evaluate(x: FloatArray, given: SmallProblem, prior: float, curvature: bool) -> Any:
+    """Factorise and solve at the free entries ``x`` of every T, in the layout's order.
+
+    Parameters
+    ----------
+    x : ndarray, shape (k,)
+    given : SmallProblem
+    prior : float
+        sigma^2, by which a prior of the fixed effects is weighted; 0 for none.
+    curvature : bool
+        Whether H is wanted.
+
+    Returns
+    -------
+    logdet, r2 : float
+        log |M| (of the random part for ML) and the penalised residual sum of squares;
+        r2 is 0 where M is not positive definite, and nothing else counts.
+    G, R : ndarray, shape (k,)
+        d logdet/dx = 2 G, d r2/dx = -2 R.
+    H : ndarray, shape (k, k)
+        Twice the average information with sigma at its best, profiled out; zero unless
+        asked for.
+    u : ndarray, shape (J, K)
+        Spherical effects of the eliminated factor.
+    v : ndarray, shape (q + p,)
+        Those of the remainder, then the working fixed effects.
+    C, L : ndarray, shapes (q + p, q + p), (q + p + 1, q + p + 1)
+        Lower triangles: the inverse of the remainder (its random part for ML), and its
+        Cholesky factor.
+    """
+    A, start, column, value = given.A, given.start, given.column, given.value
+    dense, bounds, widths = given.dense, given.bounds, given.widths
+    factor, row, col = given.factor, given.row, given.col
+    k, J, K0, m = len(x), A.shape[0], A.shape[1], len(given.S)
+    mm = m - 1
+    q = mm - given.p
+    inside, logdet, r2, T0, Ts, S, L = small_factorise(x, given, prior)
+    C, v = np.zeros((mm, mm)), np.zeros(mm)
+    G, R, H = np.zeros(k), np.zeros(k), np.zeros((k, k))
+    if not inside:
+        return np.inf, 0.0, G, R, H, np.empty((J, K0)), v, C, L
+    _inverse(L, mm if given.reml else q, C)
+    for i in range(mm):
+        v[i] = L[mm, i]
+    _solve_back(L, v)
+    scaled = scale_entries(start, column, value, bounds[:-1], widths[:-1], Ts)
+    # no ancestors
+    where, at, values = np.empty((0, J), np.int64), np.empty(0, np.int64), np.empty(0)
+    up = (where, where, at, values, at, values, at, values, at, at, values, at)
+    u, g, _, G0, _, _, _ = walk_back(T0, A, start, column, scaled, dense, C, v, up, False)
+    traces = trace_products(S, C, bounds, widths, Ts)
+    b, rest = np.empty(mm), np.empty(mm)
+    _scale(Ts, given, v, b)
+    for i in range(mm):
+        s = S[mm, i]
+        for j in range(mm):
+            s -= (S[i, j] if j <= i else S[j, i]) * b[j]
+        rest[i] = s
+    for e in range(k):
+        f, r, c, s = factor[e] - 1, row[e], col[e], 0.0
+        if f < 0:
+            G[e] = G0[r, c]
+            for j in range(J):
+                s += g[j, r] * u[j, c]
+        else:
+            G[e] = traces[f, r, c]
+            for base in range(bounds[f], bounds[f + 1], widths[f]):
+                s += rest[base + r] * v[base + c]
+        R[e] = s
+    if curvature:
+        _information(given, r2, T0, Ts, S, L, u, g, v, rest, H)
     return logdet, r2, G, R, H, u, v, C, L
 
 
@@ -354,26 +331,16 @@ def small_draws(
     """
     n_draws, mm = noise_rest.shape
     J, K0, p = given.A.shape[0], given.A.shape[1], given.p
-    q, n_rest = mm - p, len(given.widths) - 1
+    q = mm - p
     rest, own = np.empty((n_draws, mm)), np.empty((n_draws, J, K0))
     v, b, left, eps = np.empty(mm), np.empty(mm), np.empty((J, K0)), np.empty((J, K0))
     for s in range(n_draws):
         sigma = sigmas[s]
         _, _, _, T0, Ts, _, L = small_factorise(thetas[s], given, sigma * sigma)
-        for i in range(mm - 1, -1, -1):
-            total = L[mm, i] + sigma * noise_rest[s, i]
-            for j in range(i + 1, mm):
-                total -= L[j, i] * v[j]
-            v[i] = total / L[i, i]
-            b[i] = v[i]
-        for f in range(n_rest):
-            K = given.widths[f]
-            for base in range(given.bounds[f], given.bounds[f + 1], K):
-                for r in range(K):
-                    total = 0.0
-                    for c in range(r + 1):
-                        total += Ts[f, r, c] * v[base + c]
-                    b[base + r] = total
+        for i in range(mm):
+            v[i] = L[mm, i] + sigma * noise_rest[s, i]
+        _solve_back(L, v)
+        _scale(Ts, given, v, b)
         for j in range(J):
             for c in range(K0):
                 total = given.dense[j, p, c]

@@ -9,7 +9,7 @@ import numpy as np
 from bayeslmm.arrays import FloatArray
 from bayeslmm.engine.compiled import kernel
 from bayeslmm.engine.gaussian.coordinates import Spec, expand
-from bayeslmm.engine.gaussian.small import SmallProblem
+from bayeslmm.engine.gaussian.small_problem import SmallProblem
 
 
 @kernel

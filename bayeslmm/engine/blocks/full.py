@@ -1,8 +1,8 @@
 """Elimination of a factor most of whose levels meet most other columns.
 
-The same quantities as `blocks`, by matrix products over all levels at once: where
-couplings are nearly full, LAPACK and BLAS outrun a walk over sparse entries. The
-symbols are those of `blocks`; ``B`` has shape (J, K, m), response last.
+The same quantities as `elimination` and `walking_back`, by matrix products over all
+levels at once: where couplings are nearly full, LAPACK and BLAS outrun a walk over sparse
+entries. The symbols are those of the package; ``B`` has shape (J, K, m), response last.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def walk_back_full(
 ) -> Any:
     """Quantities of each level, once the remainder is solved.
 
-    As `blocks.walk_back` but for the last two; B times Lambda of the remainder, C symmetric.
+    As `walk_back` but for the last two; B times Lambda of the remainder, C symmetric.
     """
     J, K, m = B.shape[0], B.shape[1], B.shape[2] - 1
     Dinv = np.linalg.inv(_D(T, A))

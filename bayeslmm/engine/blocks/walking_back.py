@@ -1,15 +1,4 @@
-"""Elimination of block-diagonal factors, and what they give back.
-
-For one grouping factor the matrix M = Lambda' Z'WZ Lambda + I has one small
-block a level. This module eliminates those blocks from the cross-products of
-everything else and, after the dense remainder has been factorised, walks back
-to the quantities of each level. A factor in which every eliminated one is
-nested (an *ancestor*: pupil, then class, then school) keeps its blocks, so
-elimination goes up the chain. Nothing here knows of likelihoods.
-
-Symbols, for level i with K effects: A_i = Z_i'WZ_i; B_i = Z_i'W[other columns];
-c_i = Z_i'Wy; D_i = T'A_iT + I = L_i L_i'; V_i = L_i^-1 T'B_i.
-"""
+"""The way back: from the solved remainder to the quantities of each level."""
 
 from __future__ import annotations
 
@@ -18,221 +7,8 @@ from typing import Any
 import numpy as np
 
 from bayeslmm.arrays import FloatArray, IntArray
+from bayeslmm.engine.blocks.level import backward, factor_level, forward, invert
 from bayeslmm.engine.compiled import kernel
-
-
-@kernel
-def _factor_level(A: FloatArray, i: int, T: FloatArray, AT: FloatArray, L: FloatArray) -> float:
-    """Cholesky factor of T'A_iT + I into L, A_iT beside it; log-determinant returned."""
-    K = T.shape[0]
-    for a in range(K):
-        for b in range(K):
-            s = 0.0
-            for c in range(K):
-                s += A[i, a, c] * T[c, b]
-            AT[a, b] = s
-    logdet = 0.0
-    for a in range(K):
-        for b in range(a + 1):
-            s = 1.0 if a == b else 0.0
-            for c in range(K):
-                s += T[c, a] * AT[c, b]
-            for c in range(b):
-                s -= L[a, c] * L[b, c]
-            if a == b:
-                L[a, a] = np.sqrt(s)
-                logdet += np.log(s)
-            else:
-                L[a, b] = s / L[b, b]
-    return logdet
-
-
-@kernel
-def _forward(L: FloatArray, T: FloatArray, x: FloatArray, r: int, out: FloatArray, o: int) -> None:
-    """Solve L out = T'x, row r of x into row o of out (a view of a row would cost more)."""
-    K = L.shape[0]
-    for a in range(K):
-        s = 0.0
-        for c in range(K):
-            s += T[c, a] * x[r, c]
-        for c in range(a):
-            s -= L[a, c] * out[o, c]
-        out[o, a] = s / L[a, a]
-
-
-@kernel
-def _backward(L: FloatArray, x: FloatArray, r: int) -> None:
-    """Solve L'x = x in place, for row r of x."""
-    K = L.shape[0]
-    for a in range(K - 1, -1, -1):
-        s = x[r, a]
-        for c in range(a + 1, K):
-            s -= L[c, a] * x[r, c]
-        x[r, a] = s / L[a, a]
-
-
-@kernel
-def eliminate(
-    T: FloatArray,
-    A: FloatArray,
-    start: IntArray,
-    column: IntArray,
-    value: FloatArray,
-    dense: FloatArray,
-    skip: int,
-    S: FloatArray,
-) -> float:
-    """Subtract sum_i B_i'T (T'A_iT + I)^-1 T'B_i from the lower triangle of S, in place.
-
-    Parameters
-    ----------
-    T : ndarray, shape (K, K)
-    A : ndarray, shape (J, K, K)
-    start, column, value : ndarray, shapes (J + 1,), (nnz,), (nnz, K)
-        Sparse part of B_i: its columns, ascending within a level, and their values.
-    dense : ndarray, shape (J, d, K)
-        Dense columns of every B_i, ending with the last columns of S.
-    skip : int
-        Leading dense columns that are not columns of S (those of ancestors).
-    S : ndarray, shape (m, m)
-        Cross-products of the remainder; changed.
-
-    Returns
-    -------
-    float
-        sum_i log |T'A_iT + I|.
-    """
-    J, K = A.shape[0], T.shape[0]
-    width = dense.shape[1]
-    d, m = width - skip, S.shape[0]
-    flat = dense.reshape(J * width, K)
-    AT, L = np.empty((K, K)), np.zeros((K, K))
-    widest = 0
-    for i in range(J):
-        widest = max(widest, start[i + 1] - start[i])
-    V, at = np.empty((widest + d, K)), np.empty(widest + d, np.int64)
-    logdet = 0.0
-    for i in range(J):
-        k = start[i + 1] - start[i]
-        if K == 1:
-            D = 1.0 + T[0, 0] * A[i, 0, 0] * T[0, 0]
-            logdet += np.log(D)
-            scale = T[0, 0] / np.sqrt(D)
-            for a in range(k):
-                row, x = column[start[i] + a], scale * value[start[i] + a, 0]
-                at[a], V[a, 0] = row, x
-                for b in range(a + 1):
-                    S[row, at[b]] -= x * V[b, 0]
-            for a in range(k, k + d):
-                row, x = m - d - k + a, scale * dense[i, skip + a - k, 0]
-                at[a], V[a, 0] = row, x
-                for b in range(a + 1):
-                    S[row, at[b]] -= x * V[b, 0]
-            continue
-        logdet += _factor_level(A, i, T, AT, L)
-        for a in range(k):
-            at[a] = column[start[i] + a]
-            _forward(L, T, value, start[i] + a, V, a)
-        for a in range(d):
-            at[k + a] = m - d + a
-            _forward(L, T, flat, i * width + skip + a, V, k + a)
-        for a in range(k + d):
-            row = at[a]
-            for b in range(a + 1):
-                s = 0.0
-                for c in range(K):
-                    s += V[a, c] * V[b, c]
-                S[row, at[b]] -= s
-    return logdet
-
-
-@kernel
-def update_ancestor(
-    T: FloatArray,
-    A: FloatArray,
-    start: IntArray,
-    value: FloatArray,
-    dense: FloatArray,
-    parent: IntArray,
-    place: IntArray,
-    first: int,
-    A_up: FloatArray,
-    value_up: FloatArray,
-    dense_up: FloatArray,
-) -> None:
-    """What `eliminate` does to the cross-products of one ancestor, in place.
-
-    Parameters
-    ----------
-    T, A, start, value, dense
-        Of the eliminated factor.
-    parent : ndarray, shape (J,)
-        The ancestor's level that holds each level.
-    place : ndarray, shape (nnz,)
-        Where each sparse entry stands in the ancestor's own.
-    first : int
-        First of the ancestor's columns in ``dense``; those after them are the
-        ancestor's own dense columns.
-    A_up, value_up, dense_up : ndarray
-        The ancestor's cross-products; changed.
-    """
-    J, K, K_up = A.shape[0], T.shape[0], A_up.shape[1]
-    AT, L = np.empty((K, K)), np.zeros((K, K))
-    V, v = np.empty((K_up, K)), np.empty((1, K))
-    width = dense.shape[1]
-    flat = dense.reshape(J * width, K)
-    for i in range(J):
-        _factor_level(A, i, T, AT, L)
-        j = parent[i]
-        for a in range(K_up):
-            _forward(L, T, flat, i * width + first + a, V, a)
-        for a in range(K_up):
-            for b in range(K_up):
-                s = 0.0
-                for c in range(K):
-                    s += V[a, c] * V[b, c]
-                A_up[j, a, b] -= s
-        for e in range(start[i], start[i + 1]):
-            _forward(L, T, value, e, v, 0)
-            for a in range(K_up):
-                s = 0.0
-                for c in range(K):
-                    s += V[a, c] * v[0, c]
-                value_up[place[e], a] -= s
-        for t in range(dense_up.shape[1]):
-            _forward(L, T, flat, i * width + first + K_up + t, v, 0)
-            for a in range(K_up):
-                s = 0.0
-                for c in range(K):
-                    s += V[a, c] * v[0, c]
-                dense_up[j, t, a] -= s
-
-
-@kernel
-def _invert(M: FloatArray, out: FloatArray) -> None:
-    """Inverse of a small square matrix, which is overwritten."""
-    K = M.shape[0]
-    for a in range(K):
-        for b in range(K):
-            out[a, b] = 1.0 if a == b else 0.0
-    for c in range(K):
-        best = c
-        for a in range(c + 1, K):
-            if abs(M[a, c]) > abs(M[best, c]):
-                best = a
-        for b in range(K):
-            M[c, b], M[best, b] = M[best, b], M[c, b]
-            out[c, b], out[best, b] = out[best, b], out[c, b]
-        pivot = M[c, c]
-        for b in range(K):
-            M[c, b] /= pivot
-            out[c, b] /= pivot
-        for a in range(K):
-            x = M[a, c]
-            if a != c and x != 0.0:
-                for b in range(K):
-                    M[a, b] -= x * M[c, b]
-                    out[a, b] -= x * out[c, b]
 
 
 @kernel
@@ -264,14 +40,14 @@ def _marginal_pieces(
             X[a, b] = s
             X[b, a] = s
     for b in range(K):
-        _backward(L, E, b)
+        backward(L, E, b)
     for a in range(K):
         for b in range(K):
             s = 1.0 if a == b else 0.0
             for c in range(K):
                 s += AT[a, c] * T[b, c]
             M[a, b] = s
-    _invert(M, Y)
+    invert(M, Y)
 
 
 @kernel
@@ -529,7 +305,7 @@ def walk_back(
     by_dense = np.zeros((J if keep else 0, d, K))
     rest = np.empty((1, K))
     for i in range(J):
-        _factor_level(A, i, T, AT, L)
+        factor_level(A, i, T, AT, L)
         _marginal_pieces(L, T, AT, E, X, Y, M)
         sparse = start[i + 1] - start[i]
         k = sparse + d
@@ -560,8 +336,8 @@ def walk_back(
             for c in range(K):
                 s += Y[a, c] * rest[0, c]
             g[i, a] = s
-        _forward(L, T, rest, 0, u, i)
-        _backward(L, u, i)
+        forward(L, T, rest, 0, u, i)
+        backward(L, u, i)
         if keep or len(widths) > 0:
             _apply_inverse(C, at, k, B, Q, sparse, start[i], i, up)
             for a in range(K):
@@ -600,150 +376,3 @@ def walk_back(
                     else:
                         by_dense[i, a - sparse, c] = s
     return u, g, own, G, ZPZ, by_value, by_dense
-
-
-@kernel
-def fold_directions(
-    T: FloatArray,
-    A: FloatArray,
-    start: IntArray,
-    column: IntArray,
-    value: FloatArray,
-    dense: FloatArray,
-    pushed: FloatArray,
-    w: FloatArray,
-    remainder: FloatArray,
-) -> Any:
-    """Fold vectors on a factor's columns into the columns that remain.
-
-    Parameters
-    ----------
-    T, A, start, column, value, dense
-        As in `walk_back`.
-    pushed : ndarray, shape (o, J, K)
-        Vectors Qw of directions in factors eliminated before.
-    w : ndarray, shape (d, J, K)
-        Directions in this factor.
-    remainder : ndarray, shape (o + d, m)
-        Their parts in the remainder's columns; sparse couplings are added.
-
-    Returns
-    -------
-    square : ndarray, shape (o + d, o + d)
-        What this factor adds to w'(Q - Q Lambda M^-1 Lambda'Q)w.
-    onward : ndarray, shape (o + d, J, dense columns without the response)
-        What each level adds to the vectors on its ancestors' and the fixed columns.
-    """
-    old, J, K = pushed.shape
-    total, columns = old + len(w), dense.shape[1] - 1
-    AT, L = np.empty((K, K)), np.zeros((K, K))
-    square = np.zeros((total, total))
-    r, h, back, moved = np.empty((total, K)), np.empty((total, K)), np.empty((1, K)), np.empty(K)
-    onward = np.zeros((total, J, columns))
-    for i in range(J):
-        if K == 1:
-            # the same in scalars: T (T'AT + 1)^-1 T' is X
-            t = T[0, 0]
-            X = t * t / (1.0 + t * A[i, 0, 0] * t)
-            for a in range(total):
-                x = w[a - old, i, 0] if a >= old else 0.0
-                r[a, 0] = A[i, 0, 0] * x if a >= old else pushed[a, i, 0]
-                moved[0] = x - X * r[a, 0]
-                for e in range(start[i], start[i + 1]):
-                    remainder[a, column[e]] += value[e, 0] * moved[0]
-                for b in range(columns):
-                    onward[a, i, b] = dense[i, b, 0] * moved[0]
-            for a in range(total):
-                for b in range(total):
-                    s = -X * r[a, 0] * r[b, 0]
-                    if b >= old:
-                        s += r[a, 0] * w[b - old, i, 0]
-                    elif a >= old:
-                        s += r[b, 0] * w[a - old, i, 0]
-                    square[a, b] += s
-            continue
-        _factor_level(A, i, T, AT, L)
-        for a in range(total):
-            for c in range(K):
-                if a < old:
-                    r[a, c] = pushed[a, i, c]
-                else:
-                    s = 0.0
-                    for e in range(K):
-                        s += A[i, c, e] * w[a - old, i, e]
-                    r[a, c] = s
-            _forward(L, T, r, a, h, a)
-            for c in range(K):
-                back[0, c] = h[a, c]
-            _backward(L, back, 0)
-            for c in range(K):
-                s = w[a - old, i, c] if a >= old else 0.0
-                for e in range(K):
-                    s -= T[c, e] * back[0, e]
-                moved[c] = s
-            for e in range(start[i], start[i + 1]):
-                s = 0.0
-                for c in range(K):
-                    s += value[e, c] * moved[c]
-                remainder[a, column[e]] += s
-            for b in range(columns):
-                s = 0.0
-                for c in range(K):
-                    s += dense[i, b, c] * moved[c]
-                onward[a, i, b] = s
-        for a in range(total):
-            for b in range(total):
-                s = 0.0
-                for c in range(K):
-                    s -= h[a, c] * h[b, c]
-                    if b >= old:
-                        s += r[a, c] * w[b - old, i, c]
-                    elif a >= old:
-                        s += r[b, c] * w[a - old, i, c]
-                square[a, b] += s
-    return square, onward
-
-
-@kernel
-def draw_levels(
-    T: FloatArray,
-    A: FloatArray,
-    start: IntArray,
-    column: IntArray,
-    value: FloatArray,
-    rest: FloatArray,
-    coefficients: FloatArray,
-    noise: FloatArray,
-) -> FloatArray:
-    """Draw every level's effects T u, u ~ N(D^-1 T'r, s^2 D^-1), given all other columns.
-
-    Parameters
-    ----------
-    T, A, start, column, value
-        As `eliminate` found them.
-    rest : ndarray, shape (J, K)
-        Z_i'Wy less the part of ancestors and fixed columns; changed.
-    coefficients : ndarray
-        Of the remainder's columns.
-    noise : ndarray, shape (J, K)
-        Independent N(0, s^2).
-    """
-    J, K = A.shape[0], T.shape[0]
-    AT, L, u = np.empty((K, K)), np.zeros((K, K)), np.empty((1, K))
-    out = np.empty((J, K))
-    for i in range(J):
-        _factor_level(A, i, T, AT, L)
-        for e in range(start[i], start[i + 1]):
-            x = coefficients[column[e]]
-            for c in range(K):
-                rest[i, c] -= value[e, c] * x
-        _forward(L, T, rest, i, u, 0)
-        for c in range(K):
-            u[0, c] += noise[i, c]
-        _backward(L, u, 0)
-        for a in range(K):
-            s = 0.0
-            for c in range(a + 1):
-                s += T[a, c] * u[0, c]
-            out[i, a] = s
-    return out
