@@ -65,8 +65,11 @@ def check_random_columns(
             stop = start + len(bases[i].names)
             _check_term(random[i], bases[i], R[:, start:stop])
             start = stop
-        for later in range(1, len(owners)):
-            for earlier in range(later):
+        for later, (i, _) in enumerate(owners):
+            for earlier, (before, _) in enumerate(owners[:later]):
+                # one correlated term: `_check_term` has compared each with all before it
+                if i == before and random[i].correlated:
+                    continue
                 if len(_independent(R[:, [earlier, later]], _RANDOM)) < 2:
                     raise _multiple(random, bases, owners[earlier], owners[later])
 
