@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from bayeslmm.data.table import to_frame
 from bayeslmm.design import build_design
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Weights = str | Sequence[float] | None
+_COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
 _SAMPLE_WORDS = frozenset(
     {"draws", "tune", "chains", "sampler", "target_accept", "inference_method"}
 )
@@ -112,8 +115,9 @@ class Model:
         self._data = to_frame(data).copy(deep=False)
         self._arguments: dict[str, Any] = {
             "family": self.family,
-            "weights": weights,
-            "offset": offset,
+            # copies, as of the table: the definition of a fit is made when it is asked for
+            "weights": copy(weights),
+            "offset": copy(offset),
             "residual": residual,
             "na_action": na_action,
             "rank_deficient": rank_deficient,
@@ -233,7 +237,9 @@ class Model:
             )
         estimate = fit_point(self.design, method, self.priors)
         announce(self.design, estimate, self.priors, strict=strict)
-        fit = PointFit(self.design, estimate, self._definition(), self.priors)
+        # before pandas 3, values written into the caller's table reach a shallow copy of it
+        definition = self._definition if _COPY_ON_WRITE else self._definition()
+        fit = PointFit(self.design, estimate, definition, self.priors)
         return fit if df_method is None else fit.with_df(df_method)
 
     def sample(

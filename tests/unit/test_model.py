@@ -63,3 +63,16 @@ def test_arguments_of_other_families():
     assert model.design.family.name == "poisson"
     with pytest.raises(ArgumentError, match=r"poisson \(log\)"):
         model.fit()
+
+
+def test_a_fit_keeps_the_data_it_was_made_of():
+    table = bl.load_dataset("Dyestuff").copy()
+    before, w = table.copy(), np.ones(len(table))
+    fit = bl.Model("Yield ~ 1 + (1 | Batch)", table, weights=w).fit()
+    w[:] = 2.0
+    table.loc[0, "Yield"] = -1.0
+    table["Batch"] = "A"
+    kept = fit.definition.data
+    np.testing.assert_array_equal(kept["Yield"], before["Yield"])
+    np.testing.assert_array_equal(kept["Batch"], before["Batch"])
+    np.testing.assert_array_equal(kept[fit.definition.weights], 1.0)
