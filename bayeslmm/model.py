@@ -7,11 +7,11 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from bayeslmm.data.table import to_frame
 from bayeslmm.design import build_design
+from bayeslmm.design.arguments import in_row_order
 from bayeslmm.design.build import NaAction
 from bayeslmm.design.describe import Description, describe
 from bayeslmm.design.residual import residual_columns
@@ -113,18 +113,18 @@ class Model:
         self._extra_namespace = extra
         # a shallow copy: columns the caller assigns later are not those of the model
         self._data = to_frame(data).copy(deep=False)
-        self._arguments: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "family": self.family,
-            # copies, as of the table: the definition of a fit is made when it is asked for
-            "weights": copy(weights),
-            "offset": copy(offset),
+            "weights": weights,
+            "offset": offset,
             "residual": residual,
             "na_action": na_action,
             "rank_deficient": rank_deficient,
         }
-        self.design = build_design(
-            self.formula, self._data, **self._arguments, extra_namespace=extra
-        )
+        self.design = build_design(self.formula, self._data, **arguments, extra_namespace=extra)
+        # copies, as of the table: the definition of a fit is made when it is asked for
+        copies = {name: copy(arguments[name]) for name in ("weights", "offset")}
+        self._arguments = arguments | copies
         self._user_priors = _mapping("priors", priors, '{"sigma": bl.HalfNormal(10)}')
         self.priors: PriorSet = resolve_priors(self.design, self._user_priors)
 
@@ -561,7 +561,7 @@ class Model:
                 used[value] = None
                 given[argument] = value
             elif value is not None:
-                added[f"{argument}="] = np.asarray(value, dtype=float).ravel()
+                added[f"{argument}="] = in_row_order(argument, value, frame).to_numpy(float)
                 given[argument] = f"{argument}="
         structure: ResidualStructure | None = self._arguments["residual"]
         if structure is not None:

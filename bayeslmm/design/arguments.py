@@ -33,7 +33,7 @@ def with_arguments(
             columns[argument] = given
             values = frame[given]
         else:
-            values = _in_row_order(argument, given, frame)
+            values = in_row_order(argument, given, frame)
             if len(values) != len(frame):
                 raise ArgumentError(
                     f"{argument}= has {len(values)} value{'s' if len(values) != 1 else ''}, "
@@ -58,8 +58,14 @@ def with_arguments(
     return (frame.assign(**added) if added else frame), columns
 
 
-def _in_row_order(argument: str, given: Any, frame: pd.DataFrame) -> pd.Series[Any]:
-    """Numbers given as an argument; a pandas Series goes by its index, as in pandas."""
+def in_row_order(argument: str, given: Any, frame: pd.DataFrame) -> pd.Series[Any]:
+    """Numbers given as an argument; a pandas Series goes by its index, as in pandas.
+
+    Raises
+    ------
+    ArgumentError
+        The index of a Series is not that of the data.
+    """
     if isinstance(given, pd.Series) and not given.index.equals(frame.index):
         alike = len(given) == len(frame) and not given.index.has_duplicates
         if not alike or not frame.index.isin(given.index).all():

@@ -82,7 +82,7 @@ def check_factors(
     for f in factors:
         if f.n_levels < 2:
             raise DataError(
-                f"grouping factor `{f.name}` has one level only, {f.levels[0]!r}.",
+                f"grouping factor `{f.name}` has one level only, {str(f.levels[0])!r}.",
                 place=places[f.name],
                 fix="a variance between levels needs at least two; leave this term out",
             )

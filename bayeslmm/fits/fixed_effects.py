@@ -100,9 +100,9 @@ class FixedEffects:
         Parameters
         ----------
         method : {"satterthwaite", "kenward-roger", "normal"}
-            Satterthwaite's degrees of freedom, with the uncertainty of every variance and of
-            sigma; those of Kenward and Roger, with their standard errors; or none, for the
-            standard normal.
+            Satterthwaite's degrees of freedom, with the uncertainty of every variance, of
+            sigma and of a residual structure; those of Kenward and Roger, with their standard
+            errors; or none, for the standard normal.
 
         Returns
         -------
@@ -112,7 +112,8 @@ class FixedEffects:
         Raises
         ------
         ArgumentError
-            An unknown method, or one a MAP fit cannot have.
+            An unknown method; any but the normal for a MAP fit; Kenward-Roger with a residual
+            structure.
 
         Warns
         -----

@@ -127,10 +127,8 @@ class Intervals(ResponseBootstrap):
         --------
         >>> import bayeslmm as bl
         >>> fit = bl.fit("Reaction ~ Days + (Days | Subject)", bl.load_dataset("sleepstudy"))
-        >>> fit.confint("profile", parm="sigma").round(3)
-                    lower   upper
-        parameter
-        sigma      22.898  28.858
+        >>> fit.confint("profile", parm="sigma").loc["sigma"].round(3).to_dict()
+        {'lower': 22.898, 'upper': 28.858}
         """
         check_method(method)
         check_level(level)

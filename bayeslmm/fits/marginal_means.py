@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayeslmm.inference.marginal_means import MarginalMeans, Scale
+    from bayeslmm.inference.grid_notes import Scale
+    from bayeslmm.inference.marginal_means import MarginalMeans
     from bayeslmm.inference.printed import PrintedTable
     from bayeslmm.inference.reference_grid import Weights
 

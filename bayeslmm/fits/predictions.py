@@ -165,7 +165,7 @@ class PointPredictions(FixedEffects, Simulations):
         as ``weights=``; it is 1 if new data have no such column, and where it is 0.
 
         Intervals are normal, except that those of the population's expected response, and all
-        of a model without random effects, have the degrees of freedom of ``df_method``.
+        of an ordinary linear model, have the degrees of freedom of ``df_method``.
 
         Examples
         --------

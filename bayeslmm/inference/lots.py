@@ -48,10 +48,10 @@ def run_lots[R](
     Raises
     ------
     ArgumentError
-        Less than one core.
+        ``cores`` is no whole number, or less than one.
     """
     cores = (os.cpu_count() or 1) if cores is None else cores
-    if cores < 1:
+    if isinstance(cores, bool) or not isinstance(cores, int | np.integer) or cores < 1:
         raise ArgumentError(f"cores={cores!r} is not a number of processes.", fix="cores=1")
     results: Iterable[R]
     if cores == 1 or len(lots) == 1:

@@ -25,6 +25,13 @@ from bayeslmm.inference.contrast_sets import ContrastMethod, contrast_set
 from bayeslmm.inference.contrasts import Contrasts, estimate_contrasts
 from bayeslmm.inference.degrees_of_freedom import is_ordinary
 from bayeslmm.inference.draws import beta_draws, describe_with_sign
+from bayeslmm.inference.grid_notes import (
+    Scale,
+    averaged_over,
+    grid_note,
+    interactions_note,
+    value_text,
+)
 from bayeslmm.inference.printed import PrintedTable
 from bayeslmm.inference.reference_grid import (
     LinearFunctions,
@@ -34,7 +41,6 @@ from bayeslmm.inference.reference_grid import (
     reference_grid,
 )
 
-Scale = Literal["link", "response"]
 type Estimator = Callable[[FloatArray], Contrasts]
 
 _CHUNK = 2_000_000
@@ -146,7 +152,7 @@ class MarginalMeans(PrintedTable, ABC):
         return list(groups.items()) or [((), list(range(len(self.table))))]
 
     def _label(self, row: int) -> str:
-        return " ".join(_text(self.table[s].iloc[row]) for s in self.specs) or "overall"
+        return " ".join(value_text(self.table[s].iloc[row]) for s in self.specs) or "overall"
 
     def _check_contrast(self, adjust: Adjust | None) -> None:
         """Refuse what this kind of means cannot do."""
@@ -241,6 +247,7 @@ def means_over(
     scale: Scale,
     level: float,
     quantity: Literal["emmean", "trend"],
+    var: str | None = None,
 ) -> MarginalMeans:
     """Averages of a weighted sum of grids: one grid for means, several for slopes.
 
@@ -251,6 +258,8 @@ def means_over(
         They differ in the value of one covariate.
     factors : ndarray, shape (grids,)
         What each grid is multiplied by.
+    var : str, optional
+        The covariate of slopes.
     """
     check_level(level)
     _check_choice("weights", weights, ("equal", "proportional"))
@@ -265,7 +274,10 @@ def means_over(
     keys = pd.DataFrame(cells, columns=[*by, *specs], index=range(len(cells)))
     functions = _summed([g.functions.combined(W) for g in grids], factors)
     link = fit.design.family.link.name
-    note = _grid_note(first, over, weights, quantity, "" if link == "identity" else link, scale)
+    note = grid_note(first, over, weights, "" if link == "identity" else link, scale)
+    # a term without the covariate has no slope in it
+    met = over if var is None else (var,)
+    note += interactions_note(fit.design.fixed_terms, met, averaged_over(first, over))
     common: dict[str, Any] = {"specs": specs, "by": by, "level": level}
     beta = beta_draws(fit)
     if beta is not None:
@@ -351,34 +363,8 @@ def _names(given: Any) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(given)) if several else (given,)
 
 
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ArgumentError(
             f"{name}={value!r} is not known.", fix=f"one of {', '.join(map(repr, allowed))}"
         )
-
-
-def _grid_note(
-    grid: ReferenceGrid,
-    over: Sequence[str],
-    weights: Weights,
-    quantity: str,
-    link: str,
-    scale: Scale,
-) -> str:
-    """What was averaged over, what was held, and on which scale."""
-    parts = ["Random effects at zero"]
-    averaged = [p.name for p in grid.predictors if p.name not in over and len(p.values) > 1]
-    if averaged:
-        how = "equally" if weights == "equal" else "in proportion to the data"
-        parts.append(f"averaged {how} over {', '.join(averaged)}")
-    held = [p for p in grid.predictors if p.name not in over and len(p.values) == 1]
-    if held:
-        parts.append("at " + ", ".join(f"{p.name} = {_text(p.values[0])}" for p in held))
-    if link:
-        parts.append("on the response scale" if scale == "response" else f"on the {link} scale")
-    return "; ".join(parts) + "."

@@ -20,7 +20,7 @@ from bayeslmm.fitting import refitter
 from bayeslmm.inference.contrasts import joint_test
 from bayeslmm.inference.degrees_of_freedom import fixed_covariance
 from bayeslmm.inference.lots import run_lots, seeded_lots
-from bayeslmm.inference.power_sizes import Setting, power_settings, tested_columns
+from bayeslmm.inference.power_sizes import Setting, columns_of_effect, power_settings
 from bayeslmm.inference.profile import refuse_map
 from bayeslmm.inference.resampling import simulated_responses
 from bayeslmm.outcomes import FitStatus
@@ -166,7 +166,7 @@ def power(
     """
     fit = _point_fit(model_or_fit)
     _check(n_sim, level, test)
-    at = tested_columns(fit.design, effect)
+    at = columns_of_effect(fit.design, effect)
     along, settings = power_settings(fit.design, fit.estimate, at, sizes, value)
     work = partial(_simulated_tests, at, test, fit.df_method)
     lots = [(s, *lot) for s in settings for lot in seeded_lots(random_seed, n_sim)]

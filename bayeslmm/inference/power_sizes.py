@@ -24,7 +24,7 @@ class Setting(NamedTuple):
     estimate: Estimate
 
 
-def tested_columns(design: Design, effect: str | Sequence[str]) -> list[int]:
+def columns_of_effect(design: Design, effect: str | Sequence[str]) -> list[int]:
     """Columns of the fixed part that names of coefficients or terms stand for."""
     names, at = list(design.fixed_names), []
     for name in [effect] if isinstance(effect, str) else list(effect):
@@ -109,9 +109,13 @@ def _along(
             found=", ".join(map(str, sizes)) or "nothing",
             fix=f"one of {', '.join(known)}" if known else "sizes=[...] of the coefficient",
         )
-    (name, numbers), out = next(iter(sizes.items())), []
-    factor = known[name]
-    for J in np.atleast_1d(np.asarray(numbers)).tolist():
+    (name, given), out = next(iter(sizes.items())), []
+    factor, numbers = known[name], np.atleast_1d(np.asarray(given)).tolist()
+    if not numbers:
+        raise ArgumentError(
+            f"sizes= has no number of levels of `{name}`.", fix=f'sizes={{"{name}": [10, 20]}}'
+        )
+    for J in numbers:
         if isinstance(J, bool) or not isinstance(J, int) or J < 2:
             raise ArgumentError(
                 f"{J!r} is not a number of levels of `{name}`.", fix=f'sizes={{"{name}": [10, 20]}}'

@@ -183,7 +183,7 @@ def chosen(names: Sequence[str], p: int, which: str | Sequence[str] | None) -> l
             raise ArgumentError(
                 f"{name!r} is not a parameter of the model.",
                 found=", ".join(names),
-                fix=f"did you mean {close!r}?" if close else 'or "fixed", or "variance"',
+                fix=f"did you mean {close!r}?" if close else 'one of these, "fixed" or "variance"',
             )
         found += [i for i in here if i not in found]
     return found

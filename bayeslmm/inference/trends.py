@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bayeslmm.errors import ArgumentError
-from bayeslmm.inference.marginal_means import MarginalMeans, Scale, means_over
+from bayeslmm.inference.grid_notes import Scale
+from bayeslmm.inference.marginal_means import MarginalMeans, means_over
 from bayeslmm.inference.reference_grid import (
     Weights,
     check_predictor,
@@ -53,4 +54,4 @@ def marginal_trends(
     if var not in held:
         held[var] = float(values.mean())
     grids = [reference_grid(design, data, held, {var: k * h}) for k in _POINTS]
-    return means_over(fit, grids, _FACTORS / h, specs, by, weights, scale, level, "trend")
+    return means_over(fit, grids, _FACTORS / h, specs, by, weights, scale, level, "trend", var)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def gallery(fit: DrawableFit) -> dict[str, Figure]:
     """Random effects, shrinkage and fitted lines of each grouping factor.
 
+    Shrinkage is of Gaussian responses with independent residuals.
+
     Parameters
     ----------
     fit : PointFit or PosteriorFit
@@ -31,10 +33,11 @@ def gallery(fit: DrawableFit) -> dict[str, Figure]:
     """
     figures: dict[str, Figure] = {}
     family = fit.design.family
+    identity = family.name == "gaussian" and family.link.name == "identity"
     for f in fit.design.factors:
         name = "".join(c if c.isalnum() else "_" for c in f.name)
         figures[f"caterpillar_{name}"] = plot_caterpillar(fit, f.name)
-        if family.name == "gaussian" and family.link.name == "identity":
+        if identity and fit.design.residual is None:
             figures[f"shrinkage_{name}"] = plot_shrinkage(fit, f.name)
         if (x := _predictor(fit, f)) is not None:
             axes = plot_group_fits(fit, x, f.name)

@@ -92,7 +92,7 @@ def build_pymc_model(
 def _ways_of(design: Design, parameterization: str | Mapping[str, Way]) -> dict[str, Way]:
     """The way of each factor's effects."""
     names = [f.name for f in design.factors]
-    if not isinstance(parameterization, str):
+    if isinstance(parameterization, Mapping):
         return {**dict.fromkeys(names, NONCENTERED), **check_ways(design, parameterization)}
     if parameterization not in get_args(Way):
         raise ArgumentError(

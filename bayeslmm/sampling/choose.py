@@ -34,7 +34,8 @@ class Plan:
     Attributes
     ----------
     parameterization : str
-        ``"marginal"``, ``"noncentered"``, ``"centered"``, or both of the last, by factor.
+        ``"marginal"``, ``"noncentered"``, ``"centered"``, or words that say which factors
+        are which.
     sampler : str
     because : str
     ways : mapping of str to str
@@ -144,17 +145,21 @@ def _best_ways(
     known = level_reliabilities(approximation)
     for f in design.factors:
         mean, rows = float(known[f.name].mean()), design.n_effective / f.n_levels
-        reasons[f.name] = f"{rows:.3g} rows a level, reliability {mean:.2f}"
+        many = f"{rows:.0f}" if rows >= 100 else f"{rows:.3g}"
+        reasons[f.name] = f"{many} rows a level, reliability {mean:.2f}"
         if mean > RELIABLE:
             ways[f.name] = "centered"
     return ways, reasons
 
 
 def _in_words(ways: Mapping[str, Way]) -> str:
-    """One word where all factors have the same way, else each factor's."""
+    """One word where all factors have the same way, else the factors of each."""
     if len(set(ways.values())) < 2:
         return next(iter(ways.values()), "noncentered")
-    return ", ".join(f"{way} {name}" for name, way in ways.items())
+    return ", ".join(
+        f"{way} for {' and '.join(name for name in ways if ways[name] == way)}"
+        for way in dict.fromkeys(ways.values())
+    )
 
 
 def _obstacle(design: Design, priors: PriorSet, sampler: str) -> str:

@@ -99,7 +99,8 @@ class Diagnostics:
         if self.divergences:
             advice.append(
                 "the draws miss part of the posterior where it is steep, often near an SD of 0: "
-                'try the other parameterization= ("centered" suits many rows a level), '
+                'try the other parameterization= ("centered" suits levels that their rows know '
+                "well, and may be given by factor), "
                 "target_accept=0.95 or more, or a tighter prior on the SDs"
             )
         if self.chains == 1 and np.isnan(self.rhat):

@@ -1,4 +1,4 @@
-"""Independent proposals for SDs, correlations and sigma: a split t around their mode.
+"""Independent proposals for SDs, correlations and sigma: split t around their mode.
 
 The log of an SD whose posterior reaches zero has a long tail, along which the SD no longer
 moves the other parameters. Its coordinate is therefore u = asinh(SD / SD at the mode): linear

@@ -41,22 +41,21 @@ class Settings:
         ``"marginal"``; else 0.9, since most mixed models have a funnel somewhere, and
         0.8 above 500 effects, where steps are dear.
     parameterization : {"auto", "marginal", "noncentered", "centered"}, or mapping
-        ``"marginal"``: NUTS samples SDs, correlations and sigma only, with the fixed and
+        ``"marginal"``: only SDs, correlations and sigma are sampled, with the fixed and
         random effects integrated out, and the effects are drawn exactly given each draw:
         no funnels, few parameters. For Gaussian responses with normal or flat priors of
         the fixed effects. The others sample everything: centered does far better where
         the data say much about each level; noncentered where they say little, or an SD
-        may be near 0. A mapping has one of these by factor, and "auto" chooses for
-        factors that it does not name. ``"auto"`` integrates out where it can, and else
-        chooses by factor, from how well a fast fit says the levels are known; the
-        attributes ``parameterization_by_factor`` and ``parameterization_because`` say what
-        was chosen and why.
+        may be near 0. A mapping has one of these two by factor, and the others' is chosen.
+        ``"auto"`` integrates out where it can, and else chooses by factor, from how well a
+        fast fit says the levels are known. The attributes ``parameterization_by_factor``
+        and ``parameterization_because`` say what was chosen and why.
     sampler : {"auto", "nutpie", "independence", "pymc", "numpyro", "blackjax"}
         ``"auto"`` is nutpie, or independence where few parameters are to be proposed and
         neither ``tune=`` nor ``target_accept=`` is given.
-        ``"independence"``: Metropolis steps between independent proposals from a split t
-        around the marginal posterior's mode, for few variance parameters and dear
-        evaluations. Attributes ``pareto_k`` and ``acceptance`` say how well the proposals
+        ``"independence"``: Metropolis steps between independent proposals from split t
+        distributions around the marginal posterior's mode, for few variance parameters.
+        Attributes ``pareto_k`` and ``acceptance`` say how well the proposals
         fit; where the first do not, NUTS takes over.
     progressbar : bool
     prior_predictive, posterior_predictive : bool

@@ -11,7 +11,7 @@ from bayeslmm.errors import ArgumentError
 from bayeslmm.priors import Flat, HalfCauchy, HalfNormal, Normal, StudentT, Uniform, resolve_priors
 from bayeslmm.sampling import sample_posterior
 from bayeslmm.sampling.approximation import approximate
-from bayeslmm.sampling.choose import choose
+from bayeslmm.sampling.choose import _in_words, choose
 from bayeslmm.sampling.settings import START_STREAM, Settings
 from bayeslmm.sampling.start import find_start
 from tests.posterior.designs import crossed, make_design, slopes
@@ -41,7 +41,7 @@ def test_each_factor_has_the_way_that_its_information_asks_for(family):
     design = two_factors(0.3, 4, family)
     plan = choose(design, resolve_priors(design, heavy), "auto", "nutpie")
     assert plan.ways == {"plenty": "centered", "few": "noncentered"}
-    assert plan.parameterization == "centered plenty, noncentered few"
+    assert plan.parameterization == "centered for plenty, noncentered for few"
     first, *reasons = plan.because.split("; ")
     words = "a prior of a fixed" if family == "gaussian" else "the response is not Gaussian"
     assert first.startswith(words)
@@ -75,6 +75,37 @@ def test_ways_that_cannot_be(asked, words):
     design = two_factors(0.3, 4)
     with pytest.raises(ArgumentError, match=words):
         choose(design, resolve_priors(design), asked, "auto")
+
+
+@pytest.mark.parametrize("asked", [None, ["centered"], "auto"])
+def test_a_pymc_model_refuses_what_is_no_way(asked):
+    from bayeslmm.pymc_model import build_pymc_model
+
+    design = two_factors(0.3, 4)
+    with pytest.raises(ArgumentError, match="one of three names, or a name for each factor"):
+        build_pymc_model(design, resolve_priors(design), parameterization=asked)
+
+
+@pytest.mark.parametrize(
+    ("ways", "words"),
+    [
+        ({}, "noncentered"),
+        ({"a": "centered", "b": "centered"}, "centered"),
+        (
+            {"a": "centered", "b": "noncentered", "c": "centered"},
+            "centered for a and c, noncentered for b",
+        ),
+    ],
+)
+def test_ways_are_grouped_in_words(ways, words):
+    assert _in_words(ways) == words
+
+
+def test_a_response_that_is_all_zero_has_no_fast_fit():
+    design = replace(counts("poisson"), y=np.zeros(counts("poisson").n))
+    plan = choose(design, resolve_priors(design), "auto", "auto")
+    assert plan.approximation is None
+    assert "(no fast fit to tell)" in plan.because
 
 
 def test_without_a_fast_fit_nothing_is_centered(monkeypatch):

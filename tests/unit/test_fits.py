@@ -1,5 +1,7 @@
 """What fits answer in corners: zero weights, frozen records, index of arguments, trials."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,24 @@ def test_a_series_goes_by_its_index(data: pd.DataFrame) -> None:
     assert ours.llf == pytest.approx(straight.llf, abs=1e-9)
     with pytest.raises(ArgumentError, match="index is not that of the data"):
         bl.fit(FORMULA, data, weights=weights.set_axis(weights.index + 1000))
+
+
+def test_a_series_in_another_order_is_saved_in_that_of_the_rows(
+    data: pd.DataFrame, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(3)
+    weights = pd.Series(rng.uniform(0.2, 3, len(data)), data.index).sample(frac=1, random_state=1)
+    offset = pd.Series(rng.normal(size=len(data)), data.index).sample(frac=1, random_state=2)
+    fit = bl.Model(FORMULA, data, weights=weights, offset=offset).fit()
+    fit.save(tmp_path / "fit")
+    again = bl.load(tmp_path / "fit")
+    np.testing.assert_array_equal(again.design.weights, weights.sort_index())
+    np.testing.assert_array_equal(again.design.offset, offset.sort_index())
+
+
+def test_numbers_that_can_be_read_once_are_refused_in_words(data: pd.DataFrame) -> None:
+    with pytest.raises(ArgumentError, match="has 1 value"):
+        bl.Model(FORMULA, data, weights=(1.0 for _ in range(len(data))))  # type: ignore[arg-type]
 
 
 def test_a_predictor_called_intercept_is_refused(data: pd.DataFrame) -> None:

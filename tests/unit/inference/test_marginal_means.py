@@ -200,6 +200,26 @@ def test_an_empty_cell_is_not_estimable() -> None:
     assert cell == pytest.approx(fit.predict(row, include_re=False)[0], rel=1e-10)
 
 
+def test_a_note_names_the_interactions_that_are_averaged_over() -> None:
+    data = table().rename(columns={"B": "my B"})
+    fit = bl.fit("y ~ A * `my B` + A * x + (1 | g)", data)
+    assert 'the interaction A:my B, which such averages can hide; by="my B" shows it.' in (
+        fit.emmeans("A").caption
+    )
+    assert "interaction A:x," in fit.emtrends("my B", "x").caption
+    both = fit.emmeans("A", at={"x": [0.0, 1.0]}).caption
+    assert "interactions A:my B, A:x, which such averages can hide; by=[" in both
+    assert 'by=["my B", "x"] shows them.' in both
+    for silent in (
+        fit.emmeans("A", by="my B"),
+        fit.emmeans("A", at={"my B": "b1"}),
+        fit.emmeans(()),
+        fit.emtrends("A", "x"),
+        bl.fit("y ~ A + `my B` + A:x + (1 | g)", data).emmeans("A"),
+    ):
+        assert "interaction" not in silent.caption
+
+
 def test_models_without_random_effects_or_predictors() -> None:
     ordinary = bl.fit("y ~ A + x", table())
     means = ordinary.emmeans("A")

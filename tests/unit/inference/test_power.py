@@ -219,6 +219,7 @@ def test_failed_refits_are_counted_and_said(pairs):
         ("Days", "x", {}, "not made of values of Days"),
         (["Intercept", "Days"], [1.0, 2.0], {}, "not made of values of Intercept, Days"),
         ("Days", {"Sub": [4]}, {}, "one of Subject"),
+        ("Days", {"Subject": []}, {}, "no number of levels of `Subject`"),
         ("Days", {"Subject": [1]}, {}, "1 is not a number of levels"),
         ("Days", {"Subject": [4.5]}, {}, "4.5 is not a number of levels"),
         ("Days", [1.0], {"value": 2.0}, "value= is for sizes that are numbers of levels"),
@@ -226,6 +227,7 @@ def test_failed_refits_are_counted_and_said(pairs):
         ("Days", None, {"level": 5}, "level=5"),
         ("Days", None, {"test": "score"}, "test='score'"),
         ("Days", None, {"cores": 0}, "cores=0 is not a number of processes"),
+        ("Days", None, {"cores": 1.5}, "cores=1.5 is not a number of processes"),
     ],
 )
 def test_refusals(sleep, effect, sizes, options, words):

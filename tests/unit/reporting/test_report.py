@@ -76,6 +76,21 @@ def test_one_fit_without_random_effects_and_escaping(tmp_path):
     assert "Side by side" not in page and "Not used: REML and ML have no priors." in page
 
 
+@pytest.mark.parametrize("structure", [bl.AR1, bl.CompoundSymmetry, bl.VarianceBy])
+def test_a_residual_structure(structure, tmp_path):
+    data = bl.load_dataset("sleepstudy").query("Days < 8")
+    data["half"] = (data["Days"] > 3).map({True: "late", False: "early"})
+    data["crew"] = data["Subject"].astype(str).str[-1]
+    by, term = ("half", "Subject") if structure is bl.VarianceBy else ("Subject", "crew")
+    fit = bl.fit(f"Reaction ~ Days + (1 | {term})", data, residual=structure(by=by))
+    page = write_report({"REML": fit}, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Residual structure" in page
+    name, value = next(iter(fit.residual_parameters.items()))
+    shown = re.search(rf"{re.escape(name)}</td><td>(-?[0-9.]+)", page)
+    assert float(shown[1]) == pytest.approx(value, abs=5e-4)
+    assert page.count("<img") == 2  # random effects and fitted lines, no shrinkage
+
+
 def test_refusals(sleep, penicillin, tmp_path):
     with pytest.raises(ArgumentError, match="no folder"):
         write_report({"REML": sleep.reml}, tmp_path / "missing" / "r.html")

@@ -35,8 +35,10 @@ def tables():
     cake = bl.fit("angle ~ recipe * temp + (1 | recipe:replicate)", bl.load_dataset("cake"))
     boot = small.bootstrap(4, random_seed=1)
     means = cake.emmeans("recipe")
+    ratios = bl.fit("Reaction ~ Days", sleep, residual=bl.VarianceBy(by="Subject"))
     return {
         **{k: large.to_frame(k) for k in ("fixed", "variance", "random")},
+        "ratios": ratios.to_frame("variance"),
         "fe_conf_int": large.fe_conf_int,
         "wald": large.confint(),
         "profile": small.confint("profile", parm="sigma"),
