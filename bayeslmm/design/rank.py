@@ -18,6 +18,8 @@ from bayeslmm.formula.spec import RandomTerm
 _FIXED = 1e-7
 # Random columns are refused, not dropped, so what is left of them must be rounding.
 _RANDOM = 1e-10
+# Of X'X, in which rounding is n machine precisions at the most.
+_CLEAR = 1e-6
 # Rows that stay in the processor's cache.
 _ROWS_AT_ONCE = 8192
 
@@ -28,6 +30,8 @@ def independent_columns(X: FloatArray) -> IntArray:
     A column is dropped when the part of it orthogonal to the columns kept before
     it is shorter than 1e-7 of the column itself.
     """
+    if _clearly_independent(X):
+        return np.arange(X.shape[1])
     return _independent(_triangle(X), _FIXED)
 
 
@@ -130,6 +134,19 @@ def _without(term: RandomTerm, basis: Basis, column: str) -> str:
     bar = "|" if term.correlated or len(rest) == 1 else "||"
     group = ":".join(quote(c.name) for c in term.columns)
     return f"leave it out: ({' + '.join(parts)} {bar} {group})"
+
+
+def _clearly_independent(X: FloatArray) -> bool:
+    """Whether one pass over the rows shows that no column is near a combination of others.
+
+    With columns of length one, the square of what the others leave of any column is at
+    least the smallest eigenvalue of X'X, here a thousand times its rounding.
+    """
+    with np.errstate(all="ignore"):
+        G = X.T @ X
+        lengths = np.sqrt(G.diagonal())
+        G /= np.outer(lengths, lengths)
+    return len(G) > 0 and bool(np.isfinite(G).all()) and bool(np.linalg.eigvalsh(G)[0] > _CLEAR)
 
 
 def _triangle(X: FloatArray) -> FloatArray:

@@ -163,9 +163,11 @@ def root_mean_square(x: FloatArray) -> float:
 
 def spread(x: FloatArray) -> float:
     """Standard deviation; the root mean square of a constant column."""
-    rms = root_mean_square(x)
-    away = x - x.mean()
-    sd = math.sqrt(float(away @ away) / (len(x) - 1)) if len(x) > 1 else 0.0
+    mean = float(x.mean())
+    away = x - mean
+    squares = float(away @ away)
+    rms = math.hypot(mean, math.sqrt(squares / len(x))) or 1.0
+    sd = math.sqrt(squares / (len(x) - 1)) if len(x) > 1 else 0.0
     return sd if sd > 1e-10 * rms else rms
 
 

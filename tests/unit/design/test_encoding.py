@@ -192,6 +192,17 @@ def test_coordinates():
     assert coords["a_term"] == ["Intercept", "x"]
 
 
+@pytest.mark.parametrize("scale", [1e-140, 1.0, 1e140])
+@pytest.mark.parametrize("share", [1.0, 1e-2, 1e-4, 1e-6, 3e-7, 3e-8, 1e-9, 0.0])
+def test_a_pass_over_the_rows_finds_what_orthogonal_columns_do(share, scale):
+    rng = np.random.default_rng(3)
+    X = rng.normal((0.0, 5.0, 0.0), size=(500, 3))
+    X[:, 2] = X[:, 1] + share * np.linalg.norm(X[:, 1]) * X[:, 2] / np.linalg.norm(X[:, 2])
+    kept = independent_columns(scale * X).tolist()
+    # what other columns leave of the third is a share of about `share`
+    assert kept == ([0, 1, 2] if share > 1e-7 else [0, 1])
+
+
 @pytest.mark.parametrize(
     ("levels", "labels"),
     [
