@@ -128,7 +128,7 @@ def text_of(fit: Any, attribute: str) -> str:
 def name_models(
     given: Sequence[Any], names: Sequence[str] | None, function: str, fix: str
 ) -> dict[str, Any]:
-    """Two fits or more by name, those of their formulas by default.
+    """Two fits or more by name, by default formula and residual structure.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def name_models(
     ArgumentError
         Fewer than two, what is not a fit, or names that are missing or given twice.
     """
-    models = name_fits(given, names, lambda fit: text_of(fit, "formula"))
+    models = name_fits(given, names, _formula_and_residual)
     if len(models) < 2:
         raise ArgumentError(
             f"{function} compares two fits or more.",
@@ -151,6 +151,14 @@ def name_models(
         )
     check_fits(models)
     return models
+
+
+def _formula_and_residual(fit: Any) -> str:
+    text = text_of(fit, "formula")
+    design = getattr(fit, "design", None)
+    if design is None or design.residual is None:
+        return text
+    return f"{text}, residual {design.residual.structure!r}"
 
 
 def check_fits(fits: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ def anova(
         Two or more, of the same data; or one dict by name, or one list. REML fits are compared
         as they are where their fixed parts span the same, and refitted by ML otherwise.
     names : sequence of str, optional
-        One a fit; by default the keys of a dict, else the formulas.
+        One a fit; by default the keys of a dict, else formula and residual structure.
     simulate : int
         Statistics to draw from their distribution under the smaller model: the exact one of
         Crainiceanu and Ruppert (2004) where the larger model has one variance and the smaller

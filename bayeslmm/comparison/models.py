@@ -68,7 +68,7 @@ def compare_models(
     *fits : PointFit or PosteriorFit
         All point fits, by one method, or all posteriors; or one dict by name, or one list.
     names : sequence of str, optional
-        One a fit; by default the keys of a dict, else the formulas.
+        One a fit; by default the keys of a dict, else formula and residual structure.
     integrate : str, optional
         Posteriors only: what is left out at a time with all effects integrated out, the
         levels of a factor that every model has or ``"obs"``; see

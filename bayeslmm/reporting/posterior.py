@@ -65,6 +65,8 @@ def summarise_posterior(fit: PosteriorLike, level: float = 0.95) -> Summary:
 def _heading(fit: PosteriorLike) -> str:
     if fit.design.factors:
         return "Random effects:"
+    if not fit.design.family.auxiliary:
+        return ""
     return "Residual:" if fit.design.family.has_scale else "Other parameters:"
 
 

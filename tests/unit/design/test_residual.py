@@ -229,6 +229,10 @@ def test_simulated_residuals_have_the_structure(fit, ratios):
 def test_likelihood_ratio_tests_of_a_structure(model, fit):
     plain = model.update(residual=None).fit()
     table = bl.anova(plain, fit).table
+    assert table["model"].tolist() == [
+        plain.formula,
+        f"{fit.formula}, residual {model.design.residual.structure!r}",
+    ]
     assert table["df"].iloc[1] == 1
     assert table["lrt"].iloc[1] == pytest.approx(2.0 * (fit.llf - plain.llf), abs=1e-9)
     other = model.update("~ . + age:Sex", residual=None).update("~ . + (0 + age | Subject)").fit()
