@@ -65,6 +65,25 @@ def test_a_family_without_sigma_refuses_it():
         fit.sigma  # noqa: B018
 
 
+def test_a_summary_has_no_heading_without_a_table():
+    data = pd.DataFrame({"y": [0, 1, 4, 2, 3, 1]})
+    drawn = fake_posterior(bl.Model("y ~ 1", data))
+    assert "Residual:" in str(drawn.summary())
+    poisson = bl.Model("y ~ 1", data, family="poisson")
+    tree = drawn.datatree.copy()
+    tree["posterior"] = tree["posterior"].to_dataset().drop_vars("sigma")
+    fit = bl.PosteriorFit(
+        poisson.design,
+        tree,
+        drawn.diagnostics,
+        drawn.definition,
+        poisson.priors,
+    )
+    text = str(fit.summary())
+    assert "parameters:" not in text
+    assert "Residual:" not in text
+
+
 def test_both_variance_tables_have_the_same_keys(point, posterior):
     ours, theirs = posterior.varcorr, point.varcorr
     pd.testing.assert_frame_equal(ours[KEYS], theirs[KEYS])
