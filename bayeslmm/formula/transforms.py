@@ -7,6 +7,7 @@ training data, later calls reuse what was learnt.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ FloatArray = npt.NDArray[np.float64]
 
 def elementwise(function: np.ufunc) -> Callable[[Any], Any]:
     """Wrap a numpy function so that it takes one argument and cannot write into another."""
+    wrapped = partial(_apply, function)
+    wrapped.__name__ = function.__name__  # type: ignore[attr-defined]
+    return wrapped
 
-    def apply(x: Any) -> Any:
-        return function(x)
 
-    apply.__name__ = function.__name__
-    return apply
+def _apply(function: np.ufunc, x: Any, /) -> Any:
+    # not inside `elementwise`: fits go to other processes
+    return function(x)
 
 
 def log(x: Any, base: float | None = None) -> Any:

@@ -1,5 +1,6 @@
 """What fits answer in corners: zero weights, frozen records, index of arguments, trials."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,14 @@ def test_responses_may_be_given_for_the_whole_table(policy: str) -> None:
         fit.refit(whole)
     with pytest.raises(ArgumentError, match="178 rows of the 180 of the table"):
         fit.refit(whole[:179])
+
+
+def test_fits_and_models_go_to_other_processes():
+    data = bl.load_dataset("sleepstudy")
+    model = bl.Model("Reaction ~ log(Days + 1) + (1 | Subject)", data)
+    fit = model.fit()
+    there = pickle.loads(pickle.dumps(fit))
+    assert str(there) == str(fit)
+    np.testing.assert_array_equal(there.predict(data), fit.predict(data))
+    again = pickle.loads(pickle.dumps(model)).fit()
+    np.testing.assert_array_equal(again.fe_params, fit.fe_params)
