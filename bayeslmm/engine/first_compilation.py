@@ -9,7 +9,7 @@ from numba.core.event import Event, Listener, register
 
 WORDS = (
     "bayeslmm compiles a part of its engine that has not been used here before, which takes up "
-    "to about 20 seconds.\nThe code is kept on disk, and later fits do not wait for it."
+    "to half a minute.\nThe code is kept on disk, and later fits do not wait for it."
 )
 
 
