@@ -105,8 +105,10 @@ class Diagnostics:
             )
         if self.chains == 1 and np.isnan(self.rhat):
             advice.append("run chains=4")
-        elif self.pareto_k is not None:
+        elif self.pareto_k is not None and not self.pareto_k <= LARGEST_K:
             advice.append('independent proposals miss part of the posterior: sampler="nutpie"')
+        elif self.pareto_k is not None:
+            advice.append("the proposals suit the posterior, and the draws are few: raise draws=")
         elif self.rhat > LARGEST_RHAT or np.isnan(self.rhat):
             advice.append("the chains do not agree yet: raise tune= and draws=")
         elif min(self.ess_bulk, self.ess_tail) < LEAST_ESS * self.chains:

@@ -125,3 +125,6 @@ def test_tails_that_the_proposals_miss_are_said():
     assert not found.converged
     assert "Pareto k" in found.words() and 'sampler="nutpie"' in found.words()
     assert Diagnostics(**fine, **where, chains=4, draws=1000, pareto_k=0.3).converged
+    few = fine | {"rhat": 1.02}
+    words = Diagnostics(**few, **where, chains=4, draws=250, pareto_k=0.3).words()
+    assert "raise draws=" in words and "nutpie" not in words
